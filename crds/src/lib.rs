@@ -1,0 +1,35 @@
+//! Muon's words: the four custom resources, the labels, ports and derived names that every part shares, and
+//! the messages that its parts send to each other.
+//!
+//! ```text
+//!   Environment ◄── Package ◄── Function ◄── HTTPTrigger
+//!   (a pool of      (code, by    (code + how   (a route, by name
+//!    runtimes)       digest)      to run it)    or by labels)
+//! ```
+//!
+//! Nothing here does IO. The YAML under `crds/generated/` is made from these types and a test compares it
+//! (`BLESS=1 cargo test -p muon-crds` rewrites it).
+
+pub mod condition;
+pub mod environment;
+pub mod function;
+pub mod http_trigger;
+pub mod names;
+pub mod package;
+pub mod values;
+pub mod wire;
+pub mod words;
+
+pub use condition::{Condition, ConditionType};
+pub use environment::{Environment, EnvironmentSpec, EnvironmentStatus};
+pub use function::{Function, FunctionSpec, FunctionStatus, Mode, Serving};
+pub use http_trigger::{HTTPTrigger, HTTPTriggerSpec, HTTPTriggerStatus};
+pub use package::{Package, PackageSpec, PackageStatus, Source};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The four CustomResourceDefinitions, in the order in which they are installed.
+pub fn all() -> [CustomResourceDefinition; 4] {
+    [Environment::crd(), Package::crd(), Function::crd(), HTTPTrigger::crd()]
+}

@@ -1,0 +1,104 @@
+//! Package: code, content-addressed in the store.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+
+/// Code for one Environment. Its content is its identity: a changed content is a new digest.
+#[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[kube(
+    group = "muon.dev",
+    version = "v1alpha1",
+    kind = "Package",
+    plural = "packages",
+    namespaced,
+    status = "PackageStatus",
+    derive = "PartialEq",
+    shortname = "pkg",
+    category = "muon",
+    doc = "Code for one Environment. Its content is its identity: a changed content is a new digest.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
+    printcolumn(name = "Size", type_ = "integer", json_path = ".status.sizeBytes"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageSpec {
+    /// The Environment that runs (and builds) it, in the same namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub environment: String,
+    /// Where the code comes from.
+    pub source: Source,
+    /// Present: the Environment's builder makes the package from the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
+}
+
+/// Where code comes from: exactly one of the fields.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("[has(self.files), has(self.archive), has(self.oci)].filter(x, x).size() == 1").message("source: set exactly one of files, archive, oci"))]
+pub struct Source {
+    /// File name (a relative path) to its text: code in the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.size() > 0 && self.size() <= 256").message("files: between 1 and 256 files"))]
+    pub files: Option<BTreeMap<String, String>>,
+    /// A zip, tar or tar.gz archive behind a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Archive>,
+    /// An OCI artifact or image, by digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<Oci>,
+}
+
+/// An archive behind a URL.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Archive {
+    /// Where it is fetched from, `http://` or `https://`.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s]+$"))]
+    pub url: String,
+    /// What it must hash to.
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub digest: String,
+}
+
+/// An OCI artifact or image.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Oci {
+    /// Reference with a digest, `registry/name@sha256:…`.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^\s@]+@sha256:[0-9a-f]{64}$"))]
+    pub image: String,
+}
+
+/// How the Environment's builder is run on the source.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {}
+
+/// What is known of a Package.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PackageStatus {
+    /// The generation of the spec that this status was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Stored, and while they apply Reconciling and Stalled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// `sha256:…` of the archive in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Size of the archive in the store, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+}

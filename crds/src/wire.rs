@@ -1,0 +1,191 @@
+//! What Muon's processes say to each other over HTTP, as JSON. No process outside Muon speaks this.
+//!
+//! | message | from → to | where |
+//! | --- | --- | --- |
+//! | [`LoadRequest`] → [`LoadReport`] | proxy → agent | `POST :8889/v1/load` |
+//! | [`PodRequest`] → [`PodReply`] | proxy → home proxy | `POST :8083/v1/pod` |
+//! | [`Activity`] | operator ← proxy | `GET :8083/v1/activity?seen=SEQ` |
+//! | [`Failure`] | anybody of ours → caller | every non-2xx answer of ours |
+
+use serde::{Deserialize, Serialize};
+
+/// Bring this package into this pod and have the runtime import it. Idempotent; callers at once are joined.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadRequest {
+    /// Signed `Order::Load`: binds function, revision, digest, and the pod unless it is an own Deployment's.
+    pub order: String,
+    /// Base URL of the store, `http://host:port`.
+    pub store: String,
+    /// What the runtime is told to call; empty: its default.
+    #[serde(default)]
+    pub entrypoint: String,
+    /// Name of the function, for the runtime's metadata and the logs.
+    pub function: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whole time that the load may take, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// How long the phases of a load took, in microseconds; all 0 when it was already loaded.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadReport {
+    /// Asking the store and verifying the digest.
+    pub fetch_us: u64,
+    /// Unpacking.
+    pub unpack_us: u64,
+    /// The runtime's own import.
+    pub load_us: u64,
+    /// It was loaded before this request came.
+    pub already: bool,
+}
+
+/// Give me a pod for this function, cold as it is.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodRequest {
+    /// UID of the Function.
+    pub function_uid: String,
+    /// The revision the asker means.
+    pub revision: String,
+    /// How many pods the asker holds to be enough, itself counted in; the home proxy never goes beyond `max`.
+    pub pods: u32,
+    /// How long the asker waits, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// A pod claimed for the function.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodReply {
+    /// Name of the pod.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its address.
+    pub ip: String,
+    /// Port of its runtime.
+    pub port: u16,
+    /// Time the claim took, in microseconds; 0 when the pod was there.
+    pub claim_us: u64,
+}
+
+/// What a proxy has seen and is doing. The operator asks for it, waiting: the answer comes when `seq` has passed
+/// the asker's, or after ten seconds.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// Name of the proxy's pod.
+    pub proxy: String,
+    /// Grows with every change that the operator should know at once: a watermark, a demand, a failed load.
+    pub seq: u64,
+    /// Milliseconds since this proxy's tables were first complete: nothing can have been idle for longer, as far as it knows.
+    pub up_ms: u64,
+    /// Last resourceVersion applied, per kind.
+    pub seen: Watermarks,
+    /// Functions with anything in flight or queued, or used since they last had none.
+    pub functions: Vec<FunctionActivity>,
+    /// Pods that this proxy has sent anything to.
+    pub pods: Vec<PodActivity>,
+    /// Loads that failed for a reason in the user's code, last one per function.
+    pub failures: Vec<LoadFailure>,
+}
+
+/// The last resourceVersion that a proxy has applied, per kind (0 = none yet).
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Watermarks {
+    /// Functions.
+    pub functions: u64,
+    /// HTTPTriggers.
+    pub triggers: u64,
+    /// Pods.
+    pub pods: u64,
+}
+
+/// What a proxy does for one function.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionActivity {
+    /// UID of the Function.
+    pub uid: String,
+    /// Requests inside pods.
+    pub in_flight: u32,
+    /// Requests that wait for a pod.
+    pub queued: u32,
+    /// Pods it would take to serve all of them.
+    pub wanted: u32,
+    /// Milliseconds since the last request ended; 0 while there is one.
+    pub idle_ms: u64,
+}
+
+/// What a proxy does with one pod.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PodActivity {
+    /// UID of the pod.
+    pub uid: String,
+    /// Requests in flight in it.
+    pub in_flight: u32,
+    /// Milliseconds since the last one ended; 0 while there is one.
+    pub idle_ms: u64,
+}
+
+/// A load that failed because of the user's code.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadFailure {
+    /// UID of the Function.
+    pub uid: String,
+    /// Its revision.
+    pub revision: String,
+    /// What the runtime said: the traceback's last lines.
+    pub message: String,
+}
+
+/// Who failed.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Component {
+    /// The proxy, for a reason of its own (no route, queue full, deadline).
+    Proxy,
+    /// The agent (fetch, verify, unpack).
+    Agent,
+    /// The runtime (import of the user's code).
+    Runtime,
+    /// The user's function.
+    Function,
+    /// The store.
+    Store,
+    /// The operator.
+    Operator,
+}
+
+/// Whether user code saw the request.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[serde(rename_all = "lowercase")]
+pub enum Executed {
+    /// It did not.
+    No,
+    /// It may have.
+    Unknown,
+}
+
+/// Body of every error answer of ours.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// Who failed.
+    pub component: Component,
+    /// One CamelCase word for machines.
+    pub reason: String,
+    /// A sentence for people: what failed, and what to do.
+    pub message: String,
+    /// Id of the request, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Whether user code saw the request.
+    pub executed: Executed,
+}

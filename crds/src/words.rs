@@ -1,0 +1,138 @@
+//! Labels, annotations, ports and field managers: each word is written once, here.
+
+/// API group of the four resources.
+pub const GROUP: &str = "muon.dev";
+/// API version of the four resources.
+pub const VERSION: &str = "v1alpha1";
+
+/// Label, on every pod of ours: the Environment it runs.
+pub const ENVIRONMENT: &str = "muon.dev/environment";
+/// Label, on every pod of ours: where it stands in its life, a [`State`].
+pub const STATE: &str = "muon.dev/state";
+/// Label, on claimed pods and on an own Deployment's pods: the Function's name.
+pub const FUNCTION: &str = "muon.dev/function";
+/// Label, on claimed pods and on an own Deployment's pods: the [revision](crate::Serving::revision).
+pub const REVISION: &str = "muon.dev/revision";
+/// Label, on pool pods: the hash of the pool's template (a changed template is a new Deployment).
+pub const POOL: &str = "muon.dev/pool";
+/// Label, on an own Deployment's pods and on the Deployment: `deployment`; pool pods carry none.
+pub const MODE: &str = "muon.dev/mode";
+/// Annotation, on a Function: its share among the functions a selector selects, 0–1000, default 100.
+pub const WEIGHT: &str = "muon.dev/weight";
+/// Annotation, on a pod: the port its runtime listens on.
+pub const RUNTIME_PORT: &str = "muon.dev/runtime-port";
+/// Annotation, on a claimed pod: the UID of the Function that claimed it.
+pub const FUNCTION_UID: &str = "muon.dev/function-uid";
+/// Annotation, on objects that we apply: hash of what was applied, so that an unchanged object is not written.
+pub const APPLIED: &str = "muon.dev/applied";
+
+/// `app.kubernetes.io/managed-by` of every object we make.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of [`MANAGED_BY`].
+pub const MUON: &str = "muon";
+/// `app.kubernetes.io/name`.
+pub const APP_NAME: &str = "app.kubernetes.io/name";
+/// `app.kubernetes.io/instance`.
+pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
+/// `app.kubernetes.io/component`: `pool`, `function`, `gateway`, and `operator`, `proxy`, `store` of the install.
+pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
+/// `app.kubernetes.io/part-of`.
+pub const APP_PART_OF: &str = "app.kubernetes.io/part-of";
+
+/// Port of a runtime, unless its Environment says otherwise.
+pub const PORT_RUNTIME: u16 = 8888;
+/// Port of the agent in every function pod: `/v1/load`, `/readyz`, `/healthz`, `/drain`, `/metrics`.
+pub const PORT_AGENT: u16 = 8889;
+/// Proxy: in-cluster routes, all HTTPTriggers (Service `muon-gateway`, port `http`, 80).
+pub const PORT_GATEWAY: u16 = 8080;
+/// Proxy: routes of HTTPTriggers that ask for an Ingress (Service `muon-gateway`, port `ingress`, 8080).
+pub const PORT_INGRESS: u16 = 8081;
+/// Proxy: functions by name, `http://hello.<namespace>` (Service `muon-functions`, port `http`, 80).
+pub const PORT_FUNCTIONS: u16 = 8082;
+/// Proxy: what proxies and the operator say to each other (`/v1/pod`, `/v1/activity`), signed.
+pub const PORT_PEER: u16 = 8083;
+/// Every part but the agent: `/metrics`, `/healthz`, `/readyz`.
+pub const PORT_ADMIN: u16 = 9090;
+/// Store: blobs by digest.
+pub const PORT_STORE: u16 = 8080;
+
+/// Service and EndpointSlice of a namespace through which Ingresses and clients reach its routes.
+pub const GATEWAY_SERVICE: &str = "muon-gateway";
+/// Service and EndpointSlice of a namespace that every Function's ExternalName points at.
+pub const FUNCTIONS_SERVICE: &str = "muon-functions";
+/// Name of the Secret (key `seed`, 32 bytes) and of the ConfigMap (key `public`, base64) in Muon's own namespace.
+pub const ORDER_KEY: &str = "muon-order-key";
+
+/// Directory of the unpacked package in a function pod; the runtime mounts it read-only.
+pub const CODE_DIR: &str = "/userfunc";
+/// Directory where the agent keeps the order it accepted; the runtime does not mount it.
+pub const AGENT_DIR: &str = "/var/lib/muon-agent";
+
+/// Field managers of server-side apply, one per controller.
+pub mod manager {
+    /// Environment reconciler.
+    pub const ENVIRONMENT: &str = "muon.dev/environment";
+    /// Package reconciler.
+    pub const PACKAGE: &str = "muon.dev/package";
+    /// Function reconciler.
+    pub const FUNCTION: &str = "muon.dev/function";
+    /// HTTPTrigger reconciler.
+    pub const HTTP_TRIGGER: &str = "muon.dev/httptrigger";
+    /// Gateway Services and EndpointSlices of the namespaces.
+    pub const GATEWAY: &str = "muon.dev/gateway";
+    /// Idling and draining of pods.
+    pub const SCALE: &str = "muon.dev/scale";
+    /// Claims made by proxies.
+    pub const CLAIM: &str = "muon.dev/claim";
+}
+
+/// Headers between proxy, runtime and client. Inbound headers that start with `muon-` are stripped.
+pub mod header {
+    /// Minted, or kept from the client when it is 1–128 visible ASCII characters; sent on and answered.
+    pub const REQUEST_ID: &str = "x-request-id";
+    /// Prefix of one header per path parameter, e.g. `muon-path-param-id`.
+    pub const PATH_PARAM: &str = "muon-path-param-";
+    /// To the function: its name.
+    pub const FUNCTION: &str = "muon-function";
+    /// To the function: its namespace.
+    pub const NAMESPACE: &str = "muon-namespace";
+    /// In a reply: `cold` or `warm`.
+    pub const START: &str = "muon-start";
+    /// Between our own parts: a signed order.
+    pub const ORDER: &str = "muon-order";
+}
+
+/// Where a pod of ours stands in its life: the value of the label [`STATE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Runtime up, no code loaded, may be claimed.
+    Free,
+    /// Set aside by one proxy until a time.
+    Reserved,
+    /// Serves one function.
+    Claimed,
+    /// Serves what it has in flight and no more; will be deleted.
+    Draining,
+    /// A free pod chosen to go when its pool shrinks; may not be claimed.
+    Retiring,
+}
+
+impl State {
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Reserved => "reserved",
+            Self::Claimed => "claimed",
+            Self::Draining => "draining",
+            Self::Retiring => "retiring",
+        }
+    }
+
+    /// Reads the label's value.
+    pub fn parse(value: &str) -> Option<Self> {
+        [Self::Free, Self::Reserved, Self::Claimed, Self::Draining, Self::Retiring]
+            .into_iter()
+            .find(|state| state.as_str() == value)
+    }
+}

@@ -1,0 +1,1 @@
+//! Tests named by altitude: admit_, api_, e2e_.

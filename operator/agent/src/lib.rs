@@ -1,0 +1,1 @@
+//! The sidecar of every function pod: fetch, verify, unpack, load, drain.

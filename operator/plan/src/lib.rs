@@ -1,0 +1,1 @@
+//! Pure: spec and what was observed, to desired objects and findings.

@@ -1,0 +1,1 @@
+//! The data plane: one request, routed, claimed for, loaded, forwarded, answered.

@@ -1,0 +1,1 @@
+//! The reconcilers: observe, apply and report against the API server.

@@ -1,0 +1,1 @@
+//! Pure: watch events to an immutable route table and a pod index.

@@ -1,0 +1,2 @@
+//! The `muon` binary.
+fn main() {}
