@@ -27,7 +27,12 @@ use crate::condition::Condition;
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url"),
     printcolumn(name = "Methods", type_ = "string", json_path = ".spec.methods"),
     printcolumn(name = "Function", type_ = "string", json_path = ".spec.function.name"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = "1"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -35,17 +40,26 @@ use crate::condition::Condition;
 pub struct HTTPTriggerSpec {
     /// Host name of the route, or `*.` and a domain; absent: any host (through an Ingress) or the namespace's gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub host: Option<String>,
     /// Exact path, or a pattern with parameters, `/users/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$"))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$")
+    )]
     #[x_kube(validation = Rule::new("self.startsWith('/')").message("path: must begin with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("path: must not contain '//', '.' or '..' segments"))]
     pub path: Option<String>,
     /// All paths below this one; must begin and end with `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024), regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$"))]
+    #[schemars(
+        length(min = 1, max = 1024),
+        regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$")
+    )]
     #[x_kube(validation = Rule::new("self.startsWith('/') && self.endsWith('/')").message("pathPrefix: must begin and end with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("pathPrefix: must not contain '//', '.' or '..' segments"))]
     pub path_prefix: Option<String>,

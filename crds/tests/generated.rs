@@ -11,7 +11,10 @@ fn generated_yaml_is_fresh() {
     let mut expected = Vec::new();
     for crd in muon_crds::all() {
         let name = format!("{}.yaml", crd.spec.names.plural);
-        let yaml = format!("# Generated from the types in crds/src: BLESS=1 cargo test -p muon-crds rewrites it.\n{}", serde_yaml::to_string(&crd).unwrap());
+        let yaml = format!(
+            "# Generated from the types in crds/src: BLESS=1 cargo test -p muon-crds rewrites it.\n{}",
+            serde_yaml::to_string(&crd).unwrap()
+        );
         assert!(yaml.len() <= MAX_BYTES, "{name} has {} bytes, over {MAX_BYTES}", yaml.len());
         if std::env::var_os("BLESS").is_some() {
             std::fs::create_dir_all(&dir).unwrap();
@@ -22,7 +25,11 @@ fn generated_yaml_is_fresh() {
         expected.push(name);
     }
     expected.sort();
-    let mut found: Vec<String> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).filter(|name| name != "kustomization.yaml").collect();
+    let mut found: Vec<String> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "kustomization.yaml")
+        .collect();
     found.sort();
     assert_eq!(found, expected, "crds/generated holds the four resources and nothing else");
 }
@@ -33,7 +40,9 @@ fn every_field_is_described() {
         if let Some(properties) = schema.get("properties").and_then(|value| value.as_object()) {
             for (name, property) in properties {
                 let path = format!("{path}.{name}");
-                if property.get("description").and_then(|text| text.as_str()).is_none_or(str::is_empty) && path != ".metadata" {
+                if property.get("description").and_then(|text| text.as_str()).is_none_or(str::is_empty)
+                    && path != ".metadata"
+                {
                     missing.push(path.clone());
                 }
                 walk(&path, property, missing);
