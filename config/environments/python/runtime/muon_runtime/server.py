@@ -72,6 +72,10 @@ class Server(uvicorn.Server):
         deadline.start()
         self._stop.set()
 
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        logs.emit("INFO", "runtime", "listening", port=sockets[0].getsockname()[1])
+
     async def main_loop(self):
         await self._stop.wait()
 
@@ -87,8 +91,9 @@ def _give_up():
 
 
 async def serve(settings, loop):
-    executor = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="handler")
-    loading = Loading(Threads(executor, loop), settings.body_limit)
+    threads = Threads(ThreadPoolExecutor(settings.concurrency, thread_name_prefix="handler"), loop)
+    await threads.call(warmup.run)  # in a thread, so that the load finds one running
+    loading = Loading(threads, settings.body_limit)
     config = uvicorn.Config(
         Application(loading),
         http=HttpToolsProtocol,
@@ -101,21 +106,19 @@ async def serve(settings, loop):
         date_header=False,  # the proxy adds it
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
+    gc.freeze()  # what is here stays for good: no collection need look at it again
     sockets = listen(settings.address, settings.port)
     server = Server(config, loading, settings.grace_seconds)
-    logs.emit("INFO", "runtime", "listening", port=sockets[0].getsockname()[1])
     await server.serve(sockets=sockets)
     logs.emit("INFO", "runtime", "stopped")
 
 
 def main():
     logs.install()
-    warmup.run()
     settings = Settings(os.environ)
     loop = uvloop.new_event_loop()
     loop.set_exception_handler(_log_loop_error)
     serving = loop.create_task(serve(settings, loop))
-    gc.freeze()  # what is here stays for good: no collection need look at it again
     while not serving.done():
         try:
             loop.run_until_complete(serving)
