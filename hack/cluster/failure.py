@@ -1,0 +1,20 @@
+"""The one exception for failures that a person can do something about."""
+
+import sys
+from collections.abc import Callable
+
+
+class Failure(Exception):
+    """An expected failure: its message is one line that says what is wrong and what to do."""
+
+
+def run_command(main: Callable[[], int]) -> None:
+    """Runs a command's main and leaves with its exit code; an expected failure costs one line, not a traceback."""
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

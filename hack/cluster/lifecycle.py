@@ -1,0 +1,198 @@
+"""Brings an instance up, whatever a killed one left behind, and takes it down without a trace."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from . import bootstrap, cache, configs, host, mounts, network, pki, products
+from .cgroups import cgroups
+from .components import components
+from .configs import Site
+from .failure import Failure
+from .instance import CLONE, Instance
+from .processes import Process, boot_id, kill_all, record, recorded, wait_until
+from .progress import Step
+
+COMPONENTS_SECONDS = 90
+NODE_SECONDS = 60
+
+
+def up(instance: Instance, pause_image: str) -> Site:
+    """Brings the cluster up, or makes one that is up as it should be; costs a second if it already is."""
+    with Step(f"cluster {instance.name}") as step:
+        site = _prepare(instance, pause_image, step)
+        _supervise(site, step)
+        wait_for_components(instance, step, only={"kube-apiserver"})
+        bootstrap.apply(site)
+        wait_for_components(instance, step)
+        _wait_for_node(instance, step)
+    return site
+
+
+def down(instance: Instance) -> bool:
+    """Removes all that the instance started or wrote; says whether there was anything."""
+    existed = instance.state.exists() or instance.runtime.exists() or instance.netns_path.exists()
+    _kill_everything(instance)
+    mounts.unmount_below(instance.state, instance.runtime)
+    host.forget(instance)
+    slot = instance.slot()
+    if slot is not None:
+        network.destroy(instance, instance.addresses())
+    cgroups(instance).remove()
+    for folder in (instance.state, instance.runtime):
+        shutil.rmtree(folder, ignore_errors=True)
+    if instance.release_slot():
+        host.restore()
+    instance.remove_lock()
+    return existed
+
+
+def supervisor_of(instance: Instance) -> Process | None:
+    """The instance's supervisor, if it lives."""
+    found = recorded(instance.state / "run" / "supervisor.pid")
+    return found[0] if found else None
+
+
+def supervisor_state(instance: Instance) -> dict:
+    """What the supervisor last wrote of its components."""
+    try:
+        return json.loads((instance.state / "run" / "state.json").read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def wait_for_components(instance: Instance, step: Step, only: set[str] | None = None) -> None:
+    """Waits until the components are ready; names those that are not, and their logs."""
+
+    def unready() -> list[str]:
+        state = supervisor_state(instance)
+        if not state or state.get("digest") != _written_digest(instance):
+            return ["supervisor"]
+        return [name for name, each in state["components"].items() if not each["ready"] and (only is None or name in only)]
+
+    def all_ready() -> bool:
+        waiting = unready()
+        step.note(f"waiting for {', '.join(waiting)}")
+        return not waiting
+
+    if not wait_until(all_ready, COMPONENTS_SECONDS):
+        late = unready()
+        logs = ", ".join(str(instance.logs / f"{name}.log") for name in late)
+        raise Failure(f"not ready after {COMPONENTS_SECONDS} s: {', '.join(late)}; see {logs}")
+
+
+def _prepare(instance: Instance, pause_image: str, step: Step) -> Site:
+    """Everything that the components find in place when they start."""
+    host.remember()
+    addresses = instance.take_slot()
+    if instance.previous_slot() not in (None, addresses.slot):
+        # Services in etcd have addresses of a slot that somebody else has now.
+        step.note("the old addresses are taken: starting with an empty cluster")
+        _drop_node(instance)
+        shutil.rmtree(instance.state)
+    elif not network.exists(instance) or _boot_of(instance) not in (None, boot_id()):
+        step.note("clearing the remains of an earlier life")
+        _drop_node(instance)
+    for folder in (instance.logs, instance.state / "run", instance.runtime):
+        folder.mkdir(parents=True, exist_ok=True)
+    (instance.state / "slot").write_text(str(addresses.slot))
+    (instance.runtime / "boot").write_text(boot_id())
+    network.create(instance, addresses)
+    cgroups(instance).create()
+    products.link_programs(instance.bin)
+    site = Site(instance, addresses, pki.ensure(instance, addresses), pause_image)
+    configs.write(site)
+    return site
+
+
+def _supervise(site: Site, step: Step) -> None:
+    """Writes down what should run, and has the supervisor see to it."""
+    instance = site.instance
+    described = components(site)
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    supervisor_sources = [path for path in sources if path.stem in ("supervisor", "processes", "readiness")]
+    digest = cache.key([*(component.digest for component in described), *supervisor_sources])
+    wanted = {"digest": digest, "components": [component.as_json() for component in described]}
+    (instance.state / "components.json").write_text(json.dumps(wanted, indent=2))
+    running = supervisor_of(instance)
+    if running is None:
+        _start_supervisor(instance)
+    elif supervisor_state(instance).get("digest") != digest:
+        step.note("replacing components whose configuration changed")
+        running.signal(signal.SIGHUP)
+
+
+def _start_supervisor(instance: Instance) -> None:
+    argv = [*network.inside(instance), sys.executable, "-m", "cluster.supervisor"]
+    argv += [str(instance.state), str(cgroups(instance).supervised / "cgroup.procs")]
+    # What the last supervisor wrote must not be taken for the new one's word.
+    (instance.state / "run" / "state.json").unlink(missing_ok=True)
+    with open(instance.logs / "supervisor.log", "a") as log:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=instance.state,
+            env=_clean_environment(),
+        )
+    process = Process.of(child.pid)
+    if process is None:
+        raise Failure(f"the supervisor ended at once; see {instance.logs / 'supervisor.log'}")
+    record(instance.state / "run" / "supervisor.pid", process)
+
+
+def _clean_environment() -> dict[str, str]:
+    """An environment that does not depend on who called: no proxies and no KUBECONFIG for components."""
+    return {
+        "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(CLONE / "hack"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def _wait_for_node(instance: Instance, step: Step) -> None:
+    step.note("waiting for the node to be Ready")
+
+    def ready(run: Callable[..., str] = bootstrap.kubectl) -> bool:
+        path = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
+        return run(instance, "get", "nodes", "-o", f"jsonpath={path}") == "True"
+
+    if not wait_until(ready, NODE_SECONDS):
+        raise Failure(f"the node is not Ready after {NODE_SECONDS} s; see {instance.logs / 'kubelet.log'}")
+
+
+def _kill_everything(instance: Instance) -> None:
+    """Ends every process of the instance: the supervisor first, so that it starts nothing anew."""
+    running = supervisor_of(instance)
+    if running is not None:
+        running.signal(signal.SIGKILL)
+    kill_all(cgroups(instance).members)
+
+
+def _drop_node(instance: Instance) -> None:
+    """Forgets the node's containers but not the cluster's objects, as a reboot of a real node does."""
+    _kill_everything(instance)
+    mounts.unmount_below(instance.state, instance.runtime)
+    host.forget(instance)
+    cgroups(instance).remove()
+    for folder in (instance.runtime, instance.state / "containerd", instance.state / "kubelet", instance.state / "run"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _boot_of(instance: Instance) -> str | None:
+    try:
+        return (instance.runtime / "boot").read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _written_digest(instance: Instance) -> str:
+    return json.loads((instance.state / "components.json").read_text())["digest"]

@@ -1,0 +1,93 @@
+"""The programs that are built here: the node's, the Ingress controller's and our own."""
+
+import json
+import os
+from pathlib import Path
+
+from . import cache
+from .failure import Failure
+from .instance import CLONE
+from .progress import Step
+from .shell import logged, output
+
+SOURCES = Path(__file__).resolve().parent
+KUBERNETES, TRAEFIK = "1.34.4", "3.6.12"
+NODE_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+def go_environment() -> dict[str, str]:
+    """Static programs, by the toolchain that is installed: a download of another would not be ours to trust."""
+    return {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -mod=readonly"}
+
+
+def cargo_environment() -> dict[str, str]:
+    """One target folder for everything that runs cargo, outside the tree."""
+    return {"CARGO_TARGET_DIR": str(cache.root() / "target")}
+
+
+def kubenode() -> Path:
+    """The node's multi-call program."""
+    major, minor, _ = KUBERNETES.split(".")
+    stamps = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
+    # Two packages hold a version: what the programs say of themselves, and what clients tell servers.
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    stamped = {f"{package}.{name}": value for package in packages for name, value in stamps.items()}
+    return _go_program("node", "kubenode", ".", stamped)
+
+
+def coredns() -> Path:
+    """CoreDNS; it carries its own version."""
+    return _go_program("coredns", "coredns", ".", {})
+
+
+def traefik() -> Path:
+    """The Ingress controller."""
+    module = "github.com/traefik/traefik/v3"
+    return _go_program("traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
+
+
+def _go_program(folder: str, name: str, package: str, stamps: dict[str, str]) -> Path:
+    """Builds a Go program unless the same sources gave one before."""
+    source = SOURCES / folder
+    flags = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in stamps.items())])
+    inputs = sorted(path for path in source.iterdir() if path.suffix in (".go", ".mod", ".sum"))
+    environment = go_environment()
+
+    def build(place: Path) -> None:
+        with Step(f"building {name} (once; kept in {cache.root()})") as step:
+            argv = ["go", "build", "-v", "-trimpath", "-ldflags", flags, "-o", place / name, package]
+            logged(argv, cache.root() / "logs" / f"build-{name}.log", step=step, cwd=source, env=environment)
+
+    parts = [output(["go", "version"], env=environment), flags, package, json.dumps(environment), *inputs]
+    return cache.product(name, cache.key(parts), build) / name
+
+
+def rust_binaries() -> dict[str, Path]:
+    """Our two programs for the images, static; cargo itself knows what has changed."""
+    built = {}
+    environment = {**cargo_environment(), "RUSTFLAGS": "-C target-feature=+crt-static"}
+    for package, binary in (("muon-runtime", "muon"), ("muon-agent", "muon-agent")):
+        with Step(f"building {binary}") as step:
+            argv = ["cargo", "build", "--locked", "--profile", "image", "--target", TARGET, "-p", package, "--bin", binary]
+            logged(argv, cache.root() / "logs" / f"build-{binary}.log", step=step, cwd=CLONE, env=environment)
+        built[binary] = Path(environment["CARGO_TARGET_DIR"]) / TARGET / "image" / binary
+    return built
+
+
+def link_programs(folder: Path) -> None:
+    """Puts links to all programs of a node into an instance's folder, under their own names."""
+    node, dns = kubenode(), coredns()
+    wanted = {name: node for name in NODE_PROGRAMS} | {"coredns": dns}
+    for name in ("containerd", "ctr"):
+        found = next((place for place in ("/usr/bin", "/usr/local/bin") if os.access(f"{place}/{name}", os.X_OK)), None)
+        if found is None:
+            raise Failure(f"{name} is not installed: run hack/up as root, it installs Debian's containerd")
+        wanted[name] = Path(found) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in wanted.items():
+        link = folder / name
+        if not link.is_symlink() or link.readlink() != target:
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)
