@@ -1,0 +1,57 @@
+//! `/metrics`, `/healthz` and `/readyz` of every process, on a port of their own.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use tokio::net::TcpListener;
+
+use crate::error::Error;
+
+/// Says whether the process is ready, or why it is not.
+pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Opens a listener on all addresses.
+pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+        .await
+        .map_err(|source| Error::Listen { port, source })
+}
+
+/// Serves the admin port until `stop` resolves.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    registry: Registry,
+    ready: Ready,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let metrics = move || {
+        let registry = registry.clone();
+        async move {
+            let encoder = TextEncoder::new();
+            let mut text = Vec::new();
+            match encoder.encode(&registry.gather(), &mut text) {
+                Ok(()) => (StatusCode::OK, text),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
+            }
+        }
+    };
+    let readyz = move || {
+        let ready = ready.clone();
+        async move {
+            match ready() {
+                Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+                Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        }
+    };
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz));
+    axum::serve(listener, router).with_graceful_shutdown(stop).await.map_err(Error::Serve)
+}

@@ -1,0 +1,111 @@
+//! What each process is told at its start: flags, or environment variables of the same meaning.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Functions as a service on Kubernetes.
+#[derive(Parser, Debug)]
+#[command(name = "muon", version, propagate_version = true)]
+pub(crate) struct Flags {
+    /// Which log lines are written, e.g. `info` or `muon_proxy=debug,info`.
+    #[arg(long, env = "MUON_LOG", default_value = "info", global = true)]
+    pub(crate) log: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The processes.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Run the reconcilers.
+    Operator(OperatorFlags),
+    /// Run the data plane.
+    Proxy(ProxyFlags),
+    /// Run the package store.
+    Store(StoreFlags),
+}
+
+/// Who this process is: the downward API tells.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Identity {
+    /// Namespace of the installation.
+    #[arg(long, env = "MUON_NAMESPACE", default_value = "muon-system")]
+    pub(crate) namespace: String,
+    /// Name of this pod.
+    #[arg(long, env = "MUON_POD_NAME", default_value = "muon")]
+    pub(crate) pod_name: String,
+    /// UID of this pod.
+    #[arg(long, env = "MUON_POD_UID", default_value = "")]
+    pub(crate) pod_uid: String,
+    /// Address of this pod.
+    #[arg(long, env = "MUON_POD_IP", default_value = "127.0.0.1")]
+    pub(crate) pod_ip: IpAddr,
+    /// Port of /metrics, /healthz and /readyz.
+    #[arg(long, env = "MUON_ADMIN_PORT", default_value_t = muon_crds::words::PORT_ADMIN)]
+    pub(crate) admin_port: u16,
+}
+
+/// Flags of `muon operator`.
+#[derive(Args, Debug)]
+pub(crate) struct OperatorFlags {
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// Image of the agent in function pods.
+    #[arg(long, env = "MUON_AGENT_IMAGE")]
+    pub(crate) agent_image: String,
+    /// Base URL of the store, as seen from function pods and from here.
+    #[arg(long, env = "MUON_STORE_URL", default_value = "http://muon-store.muon-system:8080")]
+    pub(crate) store_url: String,
+    /// DNS domain of the cluster.
+    #[arg(long, env = "MUON_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
+    /// Hosts that Packages may be fetched from although they lie inside the cluster's network; comma-separated.
+    #[arg(long, env = "MUON_ARCHIVE_HOSTS", value_delimiter = ',')]
+    pub(crate) archive_hosts: Vec<String>,
+    /// Seconds after which another replica may take over when this one no longer renews its lease.
+    #[arg(long, env = "MUON_LEASE_SECONDS", default_value_t = 10)]
+    pub(crate) lease_seconds: u64,
+}
+
+/// Flags of `muon proxy`.
+#[derive(Args, Debug)]
+pub(crate) struct ProxyFlags {
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// Base URL of the store, as the agents are told it.
+    #[arg(long, env = "MUON_STORE_URL", default_value = "http://muon-store.muon-system:8080")]
+    pub(crate) store_url: String,
+    /// Directory with the order key (file `seed`).
+    #[arg(long, env = "MUON_ORDER_DIR", default_value = "/etc/muon/order")]
+    pub(crate) order_dir: PathBuf,
+    /// Threads that serve requests.
+    #[arg(long, env = "MUON_PROXY_THREADS", default_value_t = 1)]
+    pub(crate) threads: usize,
+    /// Seconds between the end of readiness and the end of accepting, so that clients have turned away.
+    #[arg(long, env = "MUON_DRAIN_DELAY_SECONDS", default_value_t = 5)]
+    pub(crate) drain_delay_seconds: u64,
+    /// Seconds that requests in flight have left at shutdown.
+    #[arg(long, env = "MUON_DRAIN_SECONDS", default_value_t = 75)]
+    pub(crate) drain_seconds: u64,
+    /// Write one log line per request.
+    #[arg(long, env = "MUON_ACCESS_LOG", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(crate) access_log: bool,
+}
+
+/// Flags of `muon store`.
+#[derive(Args, Debug)]
+pub(crate) struct StoreFlags {
+    #[command(flatten)]
+    pub(crate) identity: Identity,
+    /// Directory that holds the archives.
+    #[arg(long, env = "MUON_STORE_DIR", default_value = "/data")]
+    pub(crate) dir: PathBuf,
+    /// Directory with the public half of the order key (file `public`).
+    #[arg(long, env = "MUON_ORDER_DIR", default_value = "/etc/muon/order")]
+    pub(crate) order_dir: PathBuf,
+    /// Port of the blobs.
+    #[arg(long, env = "MUON_STORE_PORT", default_value_t = muon_crds::words::PORT_STORE)]
+    pub(crate) port: u16,
+}
