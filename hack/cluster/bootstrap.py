@@ -5,7 +5,7 @@ import os
 
 from .configs import Site
 from .instance import Instance
-from .shell import output
+from .kubectl import Kubectl
 
 # The number that our images, like most that are built for restricted Pod Security, run as.
 NONROOT = 65532
@@ -16,12 +16,7 @@ def apply(site: Site) -> None:
     """Applies the objects; those that are there already stay as they are."""
     _make_volume_folders(site.instance)
     listed = {"apiVersion": "v1", "kind": "List", "items": objects(site)}
-    kubectl(site.instance, "apply", "--server-side", "--force-conflicts", "--field-manager=muon-dev", "-f", "-", stdin=json.dumps(listed))
-
-
-def kubectl(instance: Instance, *arguments: str, stdin: str | None = None) -> str:
-    """Runs kubectl as the instance's administrator."""
-    return output([instance.bin / "kubectl", f"--kubeconfig={instance.kubeconfig}", *arguments], stdin=stdin)
+    Kubectl.of_instance(site.instance).apply("-f", "-", stdin=json.dumps(listed))
 
 
 def objects(site: Site) -> list[dict]:

@@ -18,7 +18,6 @@ CONTROLLERS = "+cpu +cpuset +memory +pids"
 class Cgroups:
     """The cgroups of one instance, in every hierarchy of the machine."""
 
-    name: str
     # The folder of the instance in each hierarchy.
     folders: tuple[Path, ...]
     # The hierarchy by which processes are found.
@@ -43,6 +42,10 @@ class Cgroups:
         """Where the supervisor and its components live, beside the pods."""
         return self.tracking / "supervised"
 
+    def has_containers(self) -> bool:
+        """Whether any pod still runs: the kubelet keeps them beside the supervised processes."""
+        return any(_read(procs).strip() for procs in (self.tracking / "kubepods").rglob("cgroup.procs"))
+
     def members(self) -> list[int]:
         """The pids of every process of the instance."""
         return [
@@ -64,15 +67,12 @@ class Cgroups:
 
 def cgroups(instance: Instance) -> Cgroups:
     """The instance's cgroups on this machine, whether they exist yet or not."""
-    points = mounted()
-    version1 = [point.path for point in points if point.kind == "cgroup"]
-    unified = [point.path for point in points if point.kind == "cgroup2"]
-    # Where both are mounted, the controllers are in version 1 and kubelet and runc use that.
+    points = [point for point in mounted() if point.kind in ("cgroup", "cgroup2")]
+    # Where both versions are mounted, version 1 has the controllers; runc puts a folder into both.
     pids = next((point.path for point in points if point.kind == "cgroup" and "pids" in point.options), None)
-    name = instance.netns
-    roots = [*dict.fromkeys(version1 if pids else unified)]
-    tracking = pids or unified[0]
-    return Cgroups(name, tuple(root / name for root in roots), tracking / name)
+    tracking = pids or next(point.path for point in points if point.kind == "cgroup2")
+    roots = dict.fromkeys(point.path for point in points)
+    return Cgroups(tuple(root / instance.netns for root in roots), tracking / instance.netns)
 
 
 def _read(path: Path) -> str:

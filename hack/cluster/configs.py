@@ -25,7 +25,7 @@ class Site:
 
 
 def write(site: Site) -> None:
-    """Writes all configuration files."""
+    """Writes the configuration files that are new or differ."""
     files = {
         "containerd.toml": containerd(site),
         "cni/10-muon.conflist": json.dumps(cni(site), indent=2),
@@ -38,7 +38,9 @@ def write(site: Site) -> None:
     for name, content in files.items():
         path = site.configs / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+        # kube-proxy watches its file and ends when it is written, even with the same content.
+        if not path.exists() or path.read_text() != content:
+            path.write_text(content)
 
 
 def containerd(site: Site) -> str:

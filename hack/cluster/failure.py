@@ -1,5 +1,6 @@
 """The one exception for failures that a person can do something about."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -11,9 +12,15 @@ class Failure(Exception):
 def run_command(main: Callable[[], int]) -> None:
     """Runs a command's main and leaves with its exit code; an expected failure costs one line, not a traceback."""
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()
+        sys.exit(code)
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -46,7 +46,14 @@ def forget(instance: Instance) -> None:
             link.unlink()
     for result in _entries(CNI_RESULTS):
         if result.name.startswith(f"{instance.netns}-"):
+            sandbox = result.name.removeprefix(f"{instance.netns}-").removesuffix("-eth0")
             result.unlink()
+            (CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
+    forget_dead_shims(instance)
+
+
+def forget_dead_shims(instance: Instance) -> None:
+    """Removes the sockets of shims that were killed: containerd forgets such shims, but not their sockets."""
     for address in instance.runtime.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):
         socket = Path(address.read_text().removeprefix("unix://"))
         if socket.parent == SHIM_SOCKETS:

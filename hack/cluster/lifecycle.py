@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from . import bootstrap, cache, configs, host, mounts, network, pki, products
@@ -14,6 +14,7 @@ from .components import components
 from .configs import Site
 from .failure import Failure
 from .instance import CLONE, Instance
+from .kubectl import Kubectl
 from .processes import Process, boot_id, kill_all, record, recorded, wait_until
 from .progress import Step
 
@@ -25,11 +26,16 @@ def up(instance: Instance, pause_image: str) -> Site:
     """Brings the cluster up, or makes one that is up as it should be; costs a second if it already is."""
     with Step(f"cluster {instance.name}") as step:
         site = _prepare(instance, pause_image, step)
+        none_survived, since = not cgroups(instance).has_containers(), datetime.now(UTC)
+        if none_survived:
+            host.forget_dead_shims(instance)
         _supervise(site, step)
         wait_for_components(instance, step, only={"kube-apiserver"})
         bootstrap.apply(site)
         wait_for_components(instance, step)
         _wait_for_node(instance, step)
+        if none_survived:
+            _wait_for_pods_since(instance, since, step)
     return site
 
 
@@ -63,6 +69,12 @@ def supervisor_state(instance: Instance) -> dict:
         return json.loads((instance.state / "run" / "state.json").read_text())
     except FileNotFoundError:
         return {}
+
+
+def node_ready(instance: Instance) -> bool:
+    """Whether the API server says that the node is Ready."""
+    path = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
+    return Kubectl.of_instance(instance)("get", "nodes", "-o", f"jsonpath={path}") == "True"
 
 
 def wait_for_components(instance: Instance, step: Step, only: set[str] | None = None) -> None:
@@ -161,12 +173,31 @@ def _clean_environment() -> dict[str, str]:
 def _wait_for_node(instance: Instance, step: Step) -> None:
     step.note("waiting for the node to be Ready")
 
-    def ready(run: Callable[..., str] = bootstrap.kubectl) -> bool:
-        path = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
-        return run(instance, "get", "nodes", "-o", f"jsonpath={path}") == "True"
-
-    if not wait_until(ready, NODE_SECONDS):
+    if not wait_until(lambda: node_ready(instance), NODE_SECONDS):
         raise Failure(f"the node is not Ready after {NODE_SECONDS} s; see {instance.logs / 'kubelet.log'}")
+
+
+def _wait_for_pods_since(instance: Instance, since: datetime, step: Step) -> None:
+    """Waits until no pod is called Ready on the word of a node that was killed.
+
+    Until the kubelet has looked at every pod, the API server still shows what was true before, and
+    whatever waits for Ready next would go on too early.
+    """
+    step.note("waiting for the pods of an earlier life to be looked at")
+
+    def outdated() -> list[str]:
+        pods = Kubectl.of_instance(instance).get("pods", "--all-namespaces")["items"]
+        return [pod["metadata"]["name"] for pod in pods if _ready_before(pod, since)]
+
+    # Not worth a failure: what really does not come up is seen by those who wait for it.
+    wait_until(lambda: not outdated(), NODE_SECONDS)
+
+
+def _ready_before(pod: dict, since: datetime) -> bool:
+    for condition in pod["status"].get("conditions", []):
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            return datetime.fromisoformat(condition["lastTransitionTime"]) < since.replace(microsecond=0)
+    return False
 
 
 def _kill_everything(instance: Instance) -> None:

@@ -24,7 +24,7 @@ CLUSTER_PACKAGES = (
     "conntrack",
     "openssl",
 )
-IMAGE_PACKAGES = ("umoci", "skopeo", "mmdebstrap", "gcc", "libc6-dev")
+IMAGE_PACKAGES = ("buildah", "skopeo", "mmdebstrap", "gcc", "libc6-dev")
 TOOLCHAINS = {
     "go": "Go 1.25 or newer",
     "cargo": "Rust (rustup)",

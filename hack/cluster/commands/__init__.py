@@ -1,0 +1,1 @@
+"""The commands of hack/: their options, and the order in which they do things."""

@@ -1,0 +1,108 @@
+"""hack/up: from nothing to a function's reply, or what is missing of it."""
+
+import argparse
+import json
+from collections.abc import Iterable
+
+from .. import cache, calls, images, imports, installation, lifecycle, prerequisites, products
+from ..instance import INGRESS_PORT, Instance
+from ..installation import Target
+from ..kubectl import Kubectl
+from ..progress import Step
+from ..status import as_text, status
+
+# Images that only a cluster of our own needs.
+CLUSTER_IMAGES = ("local/pause", "local/traefik")
+
+
+def main() -> int:
+    """Reads the options and does one of the two things that they can mean."""
+    options = _parser().parse_args()
+    if options.context:
+        _existing_cluster(options.context, options.image_prefix, options.plain_http)
+        return 0
+    instance = Instance(options.instance)
+    with instance.lock():
+        bring_up(instance, only_cluster=options.only_cluster)
+        if not options.only_cluster:
+            installation.install_samples(Kubectl.of_instance(instance))
+            _call_sample(instance)
+        print(as_text(write_status(instance)))
+    return 0
+
+
+def bring_up(instance: Instance, only_cluster: bool = False) -> None:
+    """A cluster of our own with the Ingress controller and, unless unwanted, Muon."""
+    prerequisites.require_root()
+    prerequisites.require_toolchains()
+    prerequisites.install_packages()
+    products.kubenode()
+    products.coredns()
+    built = build_images(CLUSTER_IMAGES if only_cluster else images.NAMES)
+    lifecycle.up(instance, built["local/pause"].reference)
+    imports.import_images(instance, built.values())
+    references = {name: image.reference for name, image in built.items()}
+    target = Target(Kubectl.of_instance(instance), references, instance.state / "manifests")
+    installation.install_ingress_controller(target)
+    if not only_cluster:
+        installation.install_muon(target)
+
+
+def build_images(names: Iterable[str]) -> dict[str, images.Image]:
+    """The named images, and what is compiled for them; all from the cache when nothing changed."""
+    binaries = {}
+    if "muon/muon" in names:
+        binaries |= products.rust_binaries()
+    if "local/traefik" in names:
+        binaries["traefik"] = products.traefik()
+    with Step("building images") as step:
+        return images.build(cache.root(), binaries, step.note, names)
+
+
+def write_status(instance: Instance) -> dict:
+    """Leaves the status where tests and other programs look for it."""
+    known = status(instance)
+    instance.status_file.write_text(json.dumps(known, indent=2) + "\n")
+    return known
+
+
+def _existing_cluster(context: str, prefix: str | None, plain_http: bool) -> None:
+    """Installs on a cluster that the user has, which stays otherwise as it is."""
+    kubectl = Kubectl.of_context(context)
+    prerequisites.require_toolchains(("cargo",))
+    prerequisites.install_packages(prerequisites.IMAGE_PACKAGES)
+    built = build_images([name for name in images.NAMES if name not in CLUSTER_IMAGES])
+    if prefix:
+        references = imports.push_images(prefix, built, plain_http)
+    else:
+        references = {name: image.reference for name, image in built.items()}
+        print("no --image-prefix: the nodes must have these images already:")
+        for image in built.values():
+            print(f"  {image.reference}  {image.archive}")
+    workspace = cache.root() / "manifests" / cache.key([context])
+    installation.install_muon(Target(kubectl, references, workspace))
+    print(f"Muon is installed on {context}; a first function: kubectl --context {context} apply -f samples/hello-python")
+
+
+def _call_sample(instance: Instance) -> None:
+    addresses = instance.addresses()
+    with Step(f"calling {calls.HOST} through the Ingress"):
+        timing = calls.time_sample(addresses)
+    print(f"\n$ curl -H 'Host: {calls.HOST}' http://{addresses.node}:{INGRESS_PORT}{calls.PATH}")
+    print(timing.reply.rstrip("\n"))
+    first = "cold call" if timing.was_cold else "first call (a pod was up already)"
+    print(f"\n{first}: {timing.first_milliseconds:.1f} ms   warm call: {timing.warm_milliseconds:.1f} ms\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hack/up",
+        description="Brings up a Kubernetes node on this machine, installs Muon and the samples, and calls one. "
+        "With --context: installs Muon on that existing cluster instead.",
+    )
+    parser.add_argument("--context", help="install on this existing cluster, a context of your kubeconfig")
+    parser.add_argument("--image-prefix", help="with --context: push the images to PREFIX/NAME:TAG for the nodes to pull")
+    parser.add_argument("--plain-http", action="store_true", help="with --image-prefix: the registry speaks plain HTTP")
+    parser.add_argument("--only-cluster", action="store_true", help="stop when the cluster and its Ingress controller are up")
+    parser.add_argument("--instance", default="up", help=argparse.SUPPRESS)
+    return parser
