@@ -1,0 +1,226 @@
+//! The writer of the table: applies events of triggers and functions.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use muon_crds::HTTPTrigger;
+use muon_crds::http_trigger::Selector;
+
+use crate::event::{Event, Listing, resource_version};
+use crate::function::Function;
+use crate::host::ClusterName;
+use crate::route::{Key, Route, Target};
+use crate::selector::selects;
+use crate::table::{Choice, Table};
+use crate::weight::weight;
+
+/// All that is known of routes and functions, and the table made of it.
+#[derive(Debug, Default)]
+pub struct Book {
+    table: Table,
+    /// By `namespace/name`; a trigger whose path cannot be a route is not here.
+    routes: HashMap<String, Arc<Route>>,
+    /// What selectors look at, by namespace.
+    namespaces: HashMap<Box<str>, Namespace>,
+    functions: Listing,
+    triggers: Listing,
+}
+
+#[derive(Debug, Default)]
+struct Namespace {
+    /// By name, so that choices are always in the same order.
+    functions: BTreeMap<Box<str>, Candidate>,
+    /// Triggers of this namespace that select by labels.
+    selecting: BTreeSet<Box<str>>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Candidate {
+    function: Arc<Function>,
+    labels: Labels,
+    weight: u32,
+}
+
+type Labels = Option<Arc<BTreeMap<String, String>>>;
+
+impl Book {
+    /// Empty, for a cluster of this name.
+    pub fn new(cluster: ClusterName) -> Self {
+        Self { table: Table::new(cluster), ..Self::default() }
+    }
+
+    /// The table as it is now. What the caller holds stays as it was.
+    pub fn table(&self) -> Table {
+        self.table.clone()
+    }
+
+    /// Whether Functions and HTTPTriggers were listed whole at least once.
+    pub fn complete(&self) -> bool {
+        self.functions.complete && self.triggers.complete
+    }
+
+    /// The last resourceVersion applied, of Functions and of HTTPTriggers.
+    pub fn seen(&self) -> (u64, u64) {
+        (self.functions.seen, self.triggers.seen)
+    }
+
+    /// Applies an event of the Functions. Says which changed: those whose UIDs are gone, and those that are new or other.
+    pub fn function(&mut self, event: Event<muon_crds::Function>) -> Vec<FunctionChange> {
+        match event {
+            Event::Relist => self.functions.begin(),
+            Event::Apply(function) => {
+                let lean = Function::of(&function);
+                self.functions.tell(lean.key(), resource_version(function.resource_version().as_deref()));
+                let labels = (!function.labels().is_empty()).then(|| Arc::new(function.labels().clone()));
+                let weight = weight(Some(function.annotations())).unwrap_or(0);
+                return self.put(lean, labels, weight).into_iter().collect();
+            }
+            Event::Delete(function) => {
+                let lean = Function::of(&function);
+                self.functions.tell(lean.key(), resource_version(function.resource_version().as_deref()));
+                return self.drop_function(lean.key()).into_iter().collect();
+            }
+            Event::Listed => {
+                let known = self.namespaces.values().flat_map(|namespace| namespace.functions.values());
+                let gone = self.functions.end(known.map(|candidate| candidate.function.key()));
+                return gone.iter().filter_map(|key| self.drop_function(key)).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// Applies an event of the HTTPTriggers.
+    pub fn trigger(&mut self, event: Event<HTTPTrigger>) {
+        match event {
+            Event::Relist => self.triggers.begin(),
+            Event::Apply(trigger) => {
+                let key = Key::of(&trigger);
+                self.triggers.tell(&key.to_string(), resource_version(trigger.resource_version().as_deref()));
+                let route = Route::of(&trigger).ok();
+                let same = match (self.routes.get(&key.to_string()), &route) {
+                    (Some(old), Some(new)) => same(old, new),
+                    (None, None) => true,
+                    _ => false,
+                };
+                if !same {
+                    self.drop_route(&key.to_string());
+                    if let Some(route) = route {
+                        self.add_route(Arc::new(route));
+                    }
+                }
+            }
+            Event::Delete(trigger) => {
+                let key = Key::of(&trigger).to_string();
+                self.triggers.tell(&key, resource_version(trigger.resource_version().as_deref()));
+                self.drop_route(&key);
+            }
+            Event::Listed => {
+                for key in self.triggers.end(self.routes.keys().map(String::as_str)) {
+                    self.drop_route(&key);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, function: Function, labels: Labels, weight: u32) -> Option<FunctionChange> {
+        let namespace = self.namespaces.entry(function.namespace().into()).or_default();
+        let old = namespace.functions.get(function.name());
+        let before = old.map(|old| (Arc::clone(&old.function), old.labels.clone()));
+        if old.is_some_and(|old| *old.function == function && old.labels == labels && old.weight == weight) {
+            return None;
+        }
+        // An unchanged Function keeps its one allocation, which readers compare by address.
+        let function = match &before {
+            Some((old, _)) if **old == function => Arc::clone(old),
+            _ => Arc::new(function),
+        };
+        let candidate = Candidate { function: Arc::clone(&function), labels: labels.clone(), weight };
+        namespace.functions.insert(function.name().into(), candidate);
+        self.table.functions.insert(function.key(), Arc::clone(&function));
+        let old_labels = before.as_ref().and_then(|(_, labels)| labels.clone());
+        self.reselect(function.namespace(), [old_labels, labels]);
+        Some(FunctionChange { before: before.map(|(function, _)| function), after: Some(function) })
+    }
+
+    fn drop_function(&mut self, key: &str) -> Option<FunctionChange> {
+        let (name, space) = key.split_once('.')?;
+        let namespace = self.namespaces.get_mut(space)?;
+        let gone = namespace.functions.remove(name)?;
+        if namespace.functions.is_empty() && namespace.selecting.is_empty() {
+            self.namespaces.remove(space);
+        }
+        self.table.functions.remove(key);
+        self.reselect(space, [gone.labels, None]);
+        Some(FunctionChange { before: Some(gone.function), after: None })
+    }
+
+    fn add_route(&mut self, route: Arc<Route>) {
+        self.table.insert(&route);
+        if let Target::Selector(selector) = &route.target {
+            let namespace = self.namespaces.entry(route.key.namespace.clone()).or_default();
+            namespace.selecting.insert(route.key.name.clone());
+            self.table.selected.insert(&route.key.to_string(), namespace.select(selector));
+        }
+        self.routes.insert(route.key.to_string(), route);
+    }
+
+    fn drop_route(&mut self, key: &str) {
+        let Some(route) = self.routes.remove(key) else { return };
+        self.table.remove(&route);
+        if let Target::Selector(_) = &route.target {
+            self.table.selected.remove(key);
+            if let Some(namespace) = self.namespaces.get_mut(&route.key.namespace) {
+                namespace.selecting.remove(&route.key.name);
+                if namespace.functions.is_empty() && namespace.selecting.is_empty() {
+                    self.namespaces.remove(&route.key.namespace);
+                }
+            }
+        }
+    }
+
+    /// Selects again for the triggers that select any of these labels: those of a function before and after a change.
+    fn reselect(&mut self, space: &str, labels: [Labels; 2]) {
+        let Some(namespace) = self.namespaces.get(space) else { return };
+        for name in &namespace.selecting {
+            let key = format!("{space}/{name}");
+            let Some(Target::Selector(selector)) = self.routes.get(&key).map(|route| &route.target) else { continue };
+            let empty = BTreeMap::new();
+            if labels.iter().any(|labels| selects(selector, labels.as_deref().unwrap_or(&empty))) {
+                self.table.selected.insert(&key, namespace.select(selector));
+            }
+        }
+    }
+}
+
+/// What became of one Function.
+#[derive(Clone, Debug)]
+pub struct FunctionChange {
+    /// How it was; none: it is new.
+    pub before: Option<Arc<Function>>,
+    /// How it is; none: it is gone.
+    pub after: Option<Arc<Function>>,
+}
+
+impl Namespace {
+    fn select(&self, selector: &Selector) -> Arc<[Choice]> {
+        let empty = BTreeMap::new();
+        let selected = self
+            .functions
+            .values()
+            .filter(|candidate| selects(selector, candidate.labels.as_deref().unwrap_or(&empty)));
+        selected
+            .map(|candidate| Choice { function: Arc::clone(&candidate.function), weight: candidate.weight })
+            .collect()
+    }
+}
+
+/// Status writes change nothing of a route.
+fn same(old: &Route, new: &Route) -> bool {
+    old.seniority(new).is_eq()
+        && old.host == new.host
+        && old.ingress == new.ingress
+        && old.methods == new.methods
+        && old.pattern == new.pattern
+        && old.target == new.target
+}
