@@ -1,0 +1,71 @@
+//! The watch over the runtime. It costs nothing while nothing happens: a connection that was used for one `/healthz`
+//! stays open, and breaks in the moment in which the runtime ends.
+//!
+//! A server may also close it for being idle. Then the listening socket tells whether the same process is still there;
+//! a server that never keeps a connection open is looked at once a second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::agent::Agent;
+use crate::client::{Backoff, Connection};
+use crate::incarnation::Incarnation;
+use crate::runtime;
+
+/// At most one look at the runtime in this time.
+const PACE: Duration = Duration::from_secs(1);
+/// How long one `/healthz` may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs as long as the agent.
+pub async fn watch(agent: Arc<Agent>) {
+    let address = agent.settings.runtime;
+    loop {
+        let mut held = wait_until_up(&agent).await;
+        // Asked after it answered: an incarnation that is found now is the one that answered, or a later one, which
+        // the connection's end then shows.
+        let mut known = Incarnation::listening_on(address.port());
+        agent.observe(|status, window| status.runtime_up(known.as_ref(), window));
+        loop {
+            let looked = Instant::now();
+            held.closed().await;
+            if !still_there(address.port(), known.as_ref()) {
+                break;
+            }
+            sleep_until(looked + PACE).await;
+            if !still_there(address.port(), known.as_ref()) {
+                break;
+            }
+            match timeout(PATIENCE, runtime::healthy(address)).await {
+                Ok(Ok(connection)) => held = connection,
+                // Nobody listens under a kernel that does not show sockets: the connection is all there is to go by.
+                Ok(Err(_)) if known.is_none() => break,
+                // Busy, or it took the connection and ended: the next round tells.
+                _ => match timeout(PATIENCE, Connection::open(address)).await {
+                    Ok(Ok(connection)) => held = connection,
+                    _ => break,
+                },
+            }
+            known = Incarnation::listening_on(address.port()).or(known);
+        }
+        tracing::warn!("the runtime ended");
+        agent.observe(|status, window| status.runtime_down(window));
+    }
+}
+
+/// Whether the process that was known still listens; unknown counts as yes.
+fn still_there(port: u16, known: Option<&Incarnation>) -> bool {
+    known.is_none_or(|known| Incarnation::listening_on(port).is_some_and(|now| now.is(known)))
+}
+
+async fn wait_until_up(agent: &Agent) -> Connection {
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(250));
+    loop {
+        if let Ok(Ok(connection)) = timeout(PATIENCE, runtime::healthy(agent.settings.runtime)).await {
+            return connection;
+        }
+        backoff.pause().await;
+    }
+}
