@@ -40,13 +40,14 @@ use crate::values::{EnvVar, Resources, Volume};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.source) != has(self.package)").message("spec: set exactly one of package and source"))]
 #[x_kube(validation = Rule::new("!has(self.env) || self.env.all(e, self.env.exists_one(o, o.name == e.name))").message("env: names must be unique"))]
+#[x_kube(validation = Rule::new("!has(self.volumes) || self.volumes.all(v, self.volumes.exists_one(o, o.name == v.name) && self.volumes.exists_one(o, o.mountPath == v.mountPath))").message("volumes: names and mount paths must be unique"))]
 pub struct FunctionSpec {
     /// The Environment that runs it, in the same namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub environment: String,
     /// The Package that holds its code, in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub package: Option<String>,
     /// The code itself, for small functions: Muon makes the Package.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -48,20 +48,24 @@ pub struct HTTPTriggerSpec {
     /// Exact path, or a pattern with parameters, `/users/{id}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(min = 1, max = 1024),
+        length(min = 1, max = 512),
         regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$")
     )]
     #[x_kube(validation = Rule::new("self.startsWith('/')").message("path: must begin with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("path: must not contain '//', '.' or '..' segments"))]
+    #[x_kube(validation = Rule::new("!self.matches('[{][^/]*[{]')").message("path: at most one parameter in a segment"))]
+    #[x_kube(validation = Rule::new("self.split('{').all(p, self.indexOf('{' + p.split('}')[0] + '}') == self.lastIndexOf('{' + p.split('}')[0] + '}'))").message("path: parameters must have different names"))]
     pub path: Option<String>,
     /// All paths below this one; must begin and end with `/`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
-        length(min = 1, max = 1024),
+        length(min = 1, max = 512),
         regex(pattern = r"^/(([A-Za-z0-9._~!$&'()*+,;=:@%-]|\{[A-Za-z_][A-Za-z0-9_]*\})+/?)*$")
     )]
     #[x_kube(validation = Rule::new("self.startsWith('/') && self.endsWith('/')").message("pathPrefix: must begin and end with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("pathPrefix: must not contain '//', '.' or '..' segments"))]
+    #[x_kube(validation = Rule::new("!self.matches('[{][^/]*[{]')").message("pathPrefix: at most one parameter in a segment"))]
+    #[x_kube(validation = Rule::new("self.split('{').all(p, self.indexOf('{' + p.split('}')[0] + '}') == self.lastIndexOf('{' + p.split('}')[0] + '}'))").message("pathPrefix: parameters must have different names"))]
     pub path_prefix: Option<String>,
     /// Methods that it answers; absent: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -115,7 +119,7 @@ impl Method {
 pub struct FunctionRef {
     /// Name of the Function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: Option<String>,
     /// Labels of the Functions; traffic is shared by their `muon.dev/weight` annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +137,8 @@ pub struct Selector {
     /// Further requirements on labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.all(r, r.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist'])").message("matchExpressions: operator must be In, NotIn, Exists or DoesNotExist"))]
+    #[x_kube(validation = Rule::new("self.all(r, (r.operator in ['In', 'NotIn']) == (has(r.values) && r.values.size() > 0))").message("matchExpressions: values go with In and NotIn, and only with them"))]
     pub match_expressions: Vec<LabelSelectorRequirement>,
 }
 

@@ -37,7 +37,7 @@ use crate::condition::Condition;
 #[serde(rename_all = "camelCase")]
 pub struct PackageSpec {
     /// The Environment that runs (and builds) it, in the same namespace.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub environment: String,
     /// Where the code comes from.
     pub source: Source,
@@ -54,6 +54,8 @@ pub struct Source {
     /// File name (a relative path) to its text: code in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self.size() > 0 && self.size() <= 256").message("files: between 1 and 256 files"))]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[^/]') && !name.matches('(^|/)[.]{1,2}(/|$)|//|/$|[[:cntrl:]]'))").message("files: names are relative paths without '.', '..' or empty parts"))]
+    #[schemars(extend("maxProperties" = 256))]
     pub files: Option<BTreeMap<String, String>>,
     /// A zip, tar or tar.gz archive behind a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]

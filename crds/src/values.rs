@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Compute resources of a container.
@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 pub struct Resources {
     /// What the scheduler sets aside, e.g. `cpu: 50m`, `memory: 64Mi`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub requests: BTreeMap<String, IntOrString>,
     /// What the container may use at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "quantities")]
     pub limits: BTreeMap<String, IntOrString>,
 }
 
@@ -82,8 +84,8 @@ pub struct Volume {
     #[schemars(length(min = 1, max = 50), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
     /// Absolute path where the function sees it.
-    #[schemars(length(min = 2, max = 512), regex(pattern = r"^/[^:]*$"))]
-    #[x_kube(validation = Rule::new("!self.split('/').exists(p, p == '..') && self != '/userfunc' && !self.startsWith('/userfunc/')").message("mountPath: an absolute path without '..' and outside /userfunc"))]
+    #[schemars(length(min = 2, max = 512), regex(pattern = r"^(/[^/:]+)+/?$"))]
+    #[x_kube(validation = Rule::new("!self.split('/').exists(p, p == '..' || p == '.') && self != '/userfunc' && !self.startsWith('/userfunc/')").message("mountPath: an absolute path without '.' or '..' and outside /userfunc"))]
     pub mount_path: String,
     /// Mount it read-only.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -132,7 +134,7 @@ pub struct KeyToPath {
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
     /// Relative path of the file.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^/].*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = RELATIVE_PATH))]
     pub path: String,
 }
 
@@ -142,6 +144,7 @@ pub struct KeyToPath {
 pub struct EmptyDir {
     /// At most this much, e.g. `64Mi`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "quantity")]
     pub size_limit: Option<IntOrString>,
 }
 
@@ -193,11 +196,30 @@ pub struct DownwardFiles {
 #[serde(rename_all = "camelCase")]
 pub struct DownwardFile {
     /// Relative path of the file.
-    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^/].*$"))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = RELATIVE_PATH))]
     pub path: String,
     /// The field, e.g. `metadata.labels`, `metadata.name`.
     #[schemars(length(min = 1, max = 253))]
     pub field_path: String,
+}
+
+/// Segments parted by single slashes, none of them `.` or `..`. A pattern, because a CEL rule on each item of each
+/// volume costs more than the API server allows.
+const RELATIVE_PATH: &str = r"^([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+)(/([^/.][^/]*|\.[^/.][^/]*|\.\.[^/]+))*$";
+
+/// The form of a quantity, as the API server has it for its own kinds.
+const QUANTITY: &str = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+))?$";
+
+fn quantity(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "pattern": QUANTITY,
+        "x-kubernetes-int-or-string": true,
+    })
+}
+
+fn quantities(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "maxProperties": 16, "additionalProperties": quantity(generator)})
 }
 
 pub(crate) fn is_false(value: &bool) -> bool {
