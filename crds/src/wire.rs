@@ -46,12 +46,21 @@ pub struct LoadReport {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PodRequest {
+    /// Name of the Function.
+    #[serde(default)]
+    pub function: String,
+    /// Its namespace.
+    #[serde(default)]
+    pub namespace: String,
     /// UID of the Function.
     pub function_uid: String,
     /// The revision the asker means.
     pub revision: String,
     /// How many pods the asker holds to be enough, itself counted in; the home proxy never goes beyond `max`.
     pub pods: u32,
+    /// UIDs of the pods that the asker has already: it wants another one.
+    #[serde(default)]
+    pub known: Vec<String>,
     /// How long the asker waits, in milliseconds.
     pub timeout_ms: u64,
 }
@@ -68,6 +77,9 @@ pub struct PodReply {
     pub ip: String,
     /// Port of its runtime.
     pub port: u16,
+    /// Its resourceVersion, so that an older event of the asker's watch does not undo the reply.
+    #[serde(default)]
+    pub resource_version: u64,
     /// Time the claim took, in microseconds; 0 when the pod was there.
     pub claim_us: u64,
 }
@@ -131,6 +143,9 @@ pub struct PodActivity {
     pub in_flight: u32,
     /// Milliseconds since the last one ended; 0 while there is one.
     pub idle_ms: u64,
+    /// Nothing can be loaded into it any more: it serves nobody and must be replaced.
+    #[serde(default)]
+    pub broken: bool,
 }
 
 /// A load that failed because of the user's code.

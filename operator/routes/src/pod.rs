@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
-use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt as _;
 use muon_crds::words::{self, State};
 
@@ -34,8 +33,8 @@ pub struct Pod {
     pub own: bool,
     /// Kubernetes holds it ready.
     pub ready: bool,
-    /// Since when.
-    pub ready_since: Option<Timestamp>,
+    /// Since when, in seconds since the epoch.
+    pub ready_since: Option<i64>,
     /// It has a deletionTimestamp.
     pub deleting: bool,
     /// Its resourceVersion.
@@ -65,7 +64,7 @@ impl Pod {
             revision: text(words::REVISION),
             own: labels.get(words::MODE).is_some_and(|mode| mode == "deployment"),
             ready: ready.is_some(),
-            ready_since: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0),
+            ready_since: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0.as_second()),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             version: crate::resource_version(pod.resource_version().as_deref()),
         })
