@@ -40,7 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "muon-store",
         ],
     ),
-    ("muon-bench", &["muon-crds", "muon-order"]),
+    ("muon-bench", &["muon-crds"]),
     ("xtask", &[]),
 ];
 
