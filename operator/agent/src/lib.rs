@@ -57,3 +57,6 @@ pub async fn run(listener: TcpListener, settings: Settings, stop: impl Future<Ou
     watcher.abort();
     keeper.abort();
 }
+
+#[cfg(test)]
+mod tests;
