@@ -1,0 +1,113 @@
+//! The resources as people meet them: through the real kubectl.
+
+use muon_e2e::control_plane::{ControlPlane, repository};
+
+fn apply(namespace: &str, folder: &str) -> Vec<String> {
+    let path = repository().join(folder);
+    let output = ControlPlane::shared().kubectl_ok(&["apply", "-n", namespace, "-f", &path.to_string_lossy()], "");
+    output.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn admit_applies_custom_resources_plainly_and_twice() {
+    for name in ["environments", "packages", "functions", "httptriggers"] {
+        // The install created them by the same way, with labels beside.
+        apply("default", &format!("crds/generated/{name}.yaml"));
+        let lines = apply("default", &format!("crds/generated/{name}.yaml"));
+        assert_eq!(lines, [format!("customresourcedefinition.apiextensions.k8s.io/{name}.muon.dev unchanged")]);
+    }
+}
+
+#[test]
+fn admit_applies_every_sample_plainly_and_twice() {
+    let plane = ControlPlane::shared();
+    plane.kubectl_ok(&["create", "namespace", "samples"], "");
+    for entry in std::fs::read_dir(repository().join("samples")).expect("the samples") {
+        let path = entry.expect("a folder").path();
+        if !path.is_dir() {
+            continue;
+        }
+        let first = apply("samples", &path.to_string_lossy());
+        assert!(!first.is_empty() && first.iter().all(|line| line.ends_with(" created")), "{first:?}");
+        let second = apply("samples", &path.to_string_lossy());
+        assert_eq!(first.len(), second.len());
+        // A Secret's stringData is written to data by the server, which kubectl cannot know.
+        let changed = |line: &&String| !line.ends_with(" unchanged") && !line.starts_with("secret/");
+        assert_eq!(second.iter().find(changed), None, "{second:?}");
+    }
+}
+
+#[test]
+fn admit_explains_every_field() {
+    let told = ControlPlane::shared().kubectl_ok(&["explain", "function.spec"], "");
+    for field in [
+        "concurrency",
+        "entrypoint",
+        "env",
+        "environment",
+        "package",
+        "replicas",
+        "resources",
+        "scaling",
+        "source",
+        "timeoutSeconds",
+        "volumes",
+    ] {
+        let (_, after) = told.split_once(&format!("\n  {field}\t")).unwrap_or_else(|| panic!("no {field} in {told}"));
+        let description = after.lines().nth(1).unwrap_or_default();
+        assert!(description.starts_with("    ") && !description.trim().is_empty(), "{field}: {after}");
+    }
+}
+
+#[test]
+fn admit_shows_columns() {
+    let plane = ControlPlane::shared();
+    plane.kubectl_ok(&["create", "namespace", "columns"], "");
+    plane.kubectl_ok(&["apply", "-n", "columns", "-f", "-"], include_str!("../../testdata/good/one-of-each.yaml"));
+    let ready = |reason: &str| {
+        format!(
+            r#"{{"type":"Ready","status":"True","reason":"{reason}","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z"}}"#
+        )
+    };
+    let patch = |object: &str, status: &str| {
+        let body = format!(r#"{{"status":{{"conditions":[{}],{status}}}}}"#, ready("Served"));
+        plane.kubectl_ok(
+            &["patch", "-n", "columns", object, "--subresource=status", "--type=merge", "--patch", &body],
+            "",
+        );
+    };
+    patch("env/python", r#""free":3,"claimed":1"#);
+    patch("pkg/hello", r#""sizeBytes":2048,"digest":"sha256:00""#);
+    patch("fn/hello", r#""url":"http://hello.columns","replicas":1"#);
+    patch("ht/hello", r#""url":"http://hello.example.com/""#);
+    let table = |kind: &str| -> Vec<Vec<String>> {
+        let text = plane.kubectl_ok(&["get", "-n", "columns", kind], "");
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let expect = |kind: &str, head: &str, row: &str| {
+        let found = table(kind);
+        assert_eq!(found[0].join(" "), head);
+        let age = found[1].len() - 1;
+        assert_eq!(found[1][..age].join(" "), row);
+    };
+    expect("env", "NAME READY REASON FREE CLAIMED AGE", "python True Served 3 1");
+    expect("pkg", "NAME READY REASON ENVIRONMENT SIZE AGE", "hello True Served python 2048");
+    expect("fn", "NAME READY REASON URL REPLICAS ENV AGE", "hello True Served http://hello.columns 1 python");
+    expect(
+        "ht",
+        "NAME READY REASON URL METHODS FUNCTION AGE",
+        r#"hello True Served http://hello.example.com/ ["GET"] hello"#,
+    );
+    let all = plane.kubectl_ok(&["get", "-n", "columns", "muon", "-o", "name"], "");
+    assert_eq!(all.lines().count(), 4, "{all}");
+}
+
+#[test]
+fn admit_scales_a_function() {
+    let plane = ControlPlane::shared();
+    plane.kubectl_ok(&["create", "namespace", "scale"], "");
+    plane.kubectl_ok(&["apply", "-n", "scale", "-f", "-"], include_str!("../../testdata/good/one-of-each.yaml"));
+    plane.kubectl_ok(&["scale", "-n", "scale", "fn/hello", "--replicas=4"], "");
+    let replicas = plane.kubectl_ok(&["get", "-n", "scale", "fn/hello", "-o", "jsonpath={.spec.replicas}"], "");
+    assert_eq!(replicas, "4");
+}
