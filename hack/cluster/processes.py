@@ -71,7 +71,7 @@ def recorded(path: Path) -> tuple[Process, dict] | None:
     try:
         content = json.loads(path.read_text())
         process = Process(content["pid"], content["started"], content["boot"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return (process, content) if process.alive() else None
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from .failure import Failure
 from .progress import Step
 
+LOOK_SECONDS = 0.2
+
 
 def output(argv: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
     """Runs a short command and returns what it printed."""
@@ -35,30 +37,45 @@ def logged(
     env: Mapping[str, str] | None = None,
 ) -> None:
     """Runs a long command with its output in a log file; the step shows the latest line of it."""
+    code = exit_code(argv, log, step=step, cwd=cwd, env=env)
+    if code != 0:
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        last = said[-1].strip()[:200] if said else f"exit code {code}"
+        raise Failure(f"{_brief(argv)} failed ({last}); the whole story is in {log}")
+
+
+def exit_code(
+    argv: Sequence[str | Path],
+    log: Path,
+    *,
+    step: Step | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> int:
+    """The same for a command whose failure is a result and not the end."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    last = ""
-    with open(log, "w") as sink:
+    # Into the file and not through a pipe of ours: a grandchild that stays would keep the pipe open.
+    with open(log, "w") as sink, open(log, errors="replace") as written:
         running = subprocess.Popen(
             [str(word) for word in argv],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=sink,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
         )
-        assert running.stdout is not None
-        for line in running.stdout:
-            sink.write(line)
-            sink.flush()
-            if line.strip():
-                last = line.strip()
-                if step is not None:
-                    step.note(last)
-        code = running.wait()
-    if code != 0:
-        raise Failure(f"{_brief(argv)} failed ({last[:200] or f'exit code {code}'}); the whole story is in {log}")
+        while True:
+            try:
+                return running.wait(LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                new = [line for line in written.read().splitlines() if line.strip()]
+                if step is not None and new:
+                    step.note(new[-1])
+            except BaseException:
+                # An interrupted command of ours leaves none of its own running.
+                running.terminate()
+                running.wait()
+                raise
 
 
 def _brief(argv: Sequence[str | Path]) -> str:

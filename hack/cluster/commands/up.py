@@ -1,18 +1,14 @@
 """hack/up: from nothing to a function's reply, or what is missing of it."""
 
 import argparse
-import json
-from collections.abc import Iterable
 
-from .. import cache, calls, images, imports, installation, lifecycle, prerequisites, products
+from .. import cache, calls, images, imports, installation, prerequisites
+from ..bringup import CLUSTER_IMAGES, bring_up, build_images, write_status
 from ..instance import INGRESS_PORT, Instance
 from ..installation import Target
 from ..kubectl import Kubectl
 from ..progress import Step
-from ..status import as_text, status
-
-# Images that only a cluster of our own needs.
-CLUSTER_IMAGES = ("local/pause", "local/traefik")
+from ..status import as_text
 
 
 def main() -> int:
@@ -29,41 +25,6 @@ def main() -> int:
             _call_sample(instance)
         print(as_text(write_status(instance)))
     return 0
-
-
-def bring_up(instance: Instance, only_cluster: bool = False) -> None:
-    """A cluster of our own with the Ingress controller and, unless unwanted, Muon."""
-    prerequisites.require_root()
-    prerequisites.require_toolchains()
-    prerequisites.install_packages()
-    products.kubenode()
-    products.coredns()
-    built = build_images(CLUSTER_IMAGES if only_cluster else images.NAMES)
-    lifecycle.up(instance, built["local/pause"].reference)
-    imports.import_images(instance, built.values())
-    references = {name: image.reference for name, image in built.items()}
-    target = Target(Kubectl.of_instance(instance), references, instance.state / "manifests")
-    installation.install_ingress_controller(target)
-    if not only_cluster:
-        installation.install_muon(target)
-
-
-def build_images(names: Iterable[str]) -> dict[str, images.Image]:
-    """The named images, and what is compiled for them; all from the cache when nothing changed."""
-    binaries = {}
-    if "muon/muon" in names:
-        binaries |= products.rust_binaries()
-    if "local/traefik" in names:
-        binaries["traefik"] = products.traefik()
-    with Step("building images") as step:
-        return images.build(cache.root(), binaries, step.note, names)
-
-
-def write_status(instance: Instance) -> dict:
-    """Leaves the status where tests and other programs look for it."""
-    known = status(instance)
-    instance.status_file.write_text(json.dumps(known, indent=2) + "\n")
-    return known
 
 
 def _existing_cluster(context: str, prefix: str | None, plain_http: bool) -> None:

@@ -1,0 +1,43 @@
+"""hack/test: every test there is, or some phases of it, on a cluster instance of its own."""
+
+import argparse
+
+from .. import cache, lifecycle
+from ..instance import Instance
+from ..phases import Phases
+from ..progress import Step
+from ..suite import Suite
+
+
+def main() -> int:
+    """Runs the phases; the exit code says whether everything passed."""
+    instance = Instance("test")
+    options = _parser(instance).parse_args()
+    reuse = options.keep and lifecycle.supervisor_of(instance) is not None
+    phases = Phases(instance, options.filter, reuse)
+    suite = Suite(phases.all(), cache.root() / "logs" / instance.name)
+    clustered = any(phase.name == "cluster" for phase in suite.chosen(options.phases))
+    with instance.lock():
+        try:
+            suite.run(options.phases)
+        finally:
+            if clustered and not options.keep:
+                with Step("taking the test cluster down"):
+                    lifecycle.down(instance)
+    total = suite.total()
+    print(f"\n{suite.table()}\n\n{total.passed} passed, {total.failed} failed")
+    return 1 if total.failed else 0
+
+
+def _parser(instance: Instance) -> argparse.ArgumentParser:
+    phases = "\n".join(f"  {phase.name:<10} {phase.about}" for phase in Phases(instance, None, False).all())
+    parser = argparse.ArgumentParser(
+        prog="hack/test",
+        description="Runs all tests, on a cluster of its own that neither disturbs nor needs the one of hack/up.",
+        epilog=f"phases:\n{phases}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("phases", nargs="*", metavar="PHASE", help="only these, and what they need")
+    parser.add_argument("-k", dest="filter", metavar="TEXT", help="only tests whose name contains TEXT")
+    parser.add_argument("--keep", action="store_true", help="leave the test cluster up, and use it if it is up already")
+    return parser

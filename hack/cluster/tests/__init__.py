@@ -1,0 +1,1 @@
+"""Tests of what can be tested without a cluster: hack/test tooling."""
