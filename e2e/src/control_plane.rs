@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,8 @@ static SHARED: OnceLock<ControlPlane> = OnceLock::new();
 pub struct ControlPlane {
     dir: PathBuf,
     url: String,
+    /// Its standard input stays open until this process ends, and is then closed by the kernel.
+    _keeper: Child,
 }
 
 impl ControlPlane {
@@ -115,11 +117,11 @@ impl ControlPlane {
     fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("muon-e2e-").tempdir().expect("a temporary directory").keep();
         let [etcd, peer, api] = free_ports();
-        let plane = Self { url: format!("https://127.0.0.1:{api}"), dir };
-        plane.write_files();
-        let mut keeper = Command::new("sh")
+        let url = format!("https://127.0.0.1:{api}");
+        write_files(&dir, &url);
+        let keeper = Command::new("sh")
             .args(["-c", KEEPER])
-            .env("DIR", &plane.dir)
+            .env("DIR", &dir)
             .env("ETCD", etcd.to_string())
             .env("PEER", peer.to_string())
             .env("API", api.to_string())
@@ -127,37 +129,10 @@ impl ControlPlane {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        // Held open until the process ends, and then closed by the kernel.
-        std::mem::forget(keeper.stdin.take());
+        let plane = Self { dir, url, _keeper: keeper };
         plane.wait_until_ready();
         plane.install();
         plane
-    }
-
-    fn write_files(&self) {
-        let write = |name: &str, text: &str| std::fs::write(self.dir.join(name), text).expect("a file of our own");
-        write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"));
-        write("audit.yaml", AUDIT_POLICY);
-        let kubeconfig = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
-            "clusters": [{"name": "e2e", "cluster": {"server": self.url, "insecure-skip-tls-verify": true}}],
-            "users": [{"name": "e2e", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
-        });
-        write("kubeconfig", &kubeconfig.to_string());
-        let bin = self.dir.join("bin");
-        std::fs::create_dir(&bin).expect("a directory of our own");
-        let node = node_binary();
-        for name in ["etcd", "kube-apiserver", "kubectl"] {
-            std::os::unix::fs::symlink(&node, bin.join(name)).expect("a link of our own");
-        }
-        let made = Command::new("openssl")
-            .args(["genrsa", "-out"])
-            .arg(self.dir.join("sa.key"))
-            .arg("2048")
-            .output()
-            .expect("openssl is installed");
-        assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
     }
 
     fn wait_until_ready(&self) {
@@ -184,6 +159,28 @@ impl ControlPlane {
             })
             .join("\n")
     }
+}
+
+fn write_files(dir: &Path, url: &str) {
+    let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("a file of our own");
+    write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"));
+    write("audit.yaml", AUDIT_POLICY);
+    let kubeconfig = serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+        "clusters": [{"name": "e2e", "cluster": {"server": url, "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "e2e", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
+    });
+    write("kubeconfig", &kubeconfig.to_string());
+    let bin = dir.join("bin");
+    std::fs::create_dir(&bin).expect("a directory of our own");
+    let node = node_binary();
+    for name in ["etcd", "kube-apiserver", "kubectl"] {
+        std::os::unix::fs::symlink(&node, bin.join(name)).expect("a link of our own");
+    }
+    let key = dir.join("sa.key");
+    let made = Command::new("openssl").args(["genrsa", "-out"]).arg(key).arg("2048").output().expect("openssl");
+    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// The root of the repository.

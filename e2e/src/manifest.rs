@@ -1,7 +1,7 @@
 //! Manifests as people write them: several YAML documents in a file, and what to do with them.
 
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{GroupVersionKind, Request};
+use kube::core::{GroupVersionKind, Request, Status};
 use kube::{Api, Client, Resource as _, ResourceExt as _, discovery};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -78,6 +78,19 @@ pub async fn dry_run(client: &Client, namespace: &str, object: &DynamicObject) -
     // kubectl asks for this, kube's parameters cannot.
     *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse().expect("an address with a query");
     client.request(request).await.map_err(message)
+}
+
+/// Patches an object by RFC 6902, every operation or none. The error is the server's status.
+pub async fn json_patch(client: &Client, path: &str, operations: &Value) -> Result<DynamicObject, Box<Status>> {
+    let body = serde_json::to_vec(operations).expect("it is JSON");
+    let request = http::Request::patch(path)
+        .header("content-type", "application/json-patch+json")
+        .body(body)
+        .expect("a complete request");
+    client.request(request).await.map_err(|error| match error {
+        kube::Error::Api(status) => status,
+        other => panic!("the API server did not answer: {other}"),
+    })
 }
 
 async fn place(client: &Client, namespace: &str, object: &DynamicObject) -> (ApiResource, Option<String>) {
