@@ -1,10 +1,9 @@
 // Brings one package into this process and finds its entrypoint, or says what is wrong with it.
 
 import fs from 'node:fs'
-import module, { createRequire } from 'node:module'
 import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { describeImportError } from './import-errors.js'
+import { EXTENSIONS, forgetModules, importFile } from './importing.js'
 
 /** The package could not be loaded for a reason that its author has to know. */
 export class LoadFailure extends Error {
@@ -15,13 +14,8 @@ export class LoadFailure extends Error {
   }
 }
 
-const EXTENSIONS = ['.mjs', '.js', '.cjs']
 const DEFAULT_MODULE = 'index'
 const DEFAULT_EXPORTS = ['handler', 'default']
-
-const require = createRequire(import.meta.url)
-/** What has been imported: Node keeps ES modules for good, failed ones too, so a second try needs another URL. */
-const imported = new Map()
 
 /** Carries out an order {filepath, entrypoint, env}; resolves to {entry, upgrade}. */
 export async function load(order) {
@@ -51,7 +45,7 @@ async function attempt(order, undo) {
   const { file, names } = isDirectory ? locate(root, order.entrypoint) : singleFile(root, order.entrypoint)
   let exports
   try {
-    exports = await importFile(file)
+    exports = await importFile(file, isDirectory ? root : path.dirname(root))
   } catch (error) {
     const lines = describeImportError(error, isDirectory ? root : path.dirname(root), file)
     throw new LoadFailure('ImportFailed', lines.slice(-4).join('\n'), lines)
@@ -72,13 +66,6 @@ function setEnvironment(env, undo) {
     const before = process.env[name]
     process.env[name] = value
     undo.push(() => (before === undefined ? delete process.env[name] : (process.env[name] = before)))
-  }
-}
-
-/** CommonJS modules can be forgotten. ES modules cannot; a later load gets its own by another URL. */
-function forgetModules(root) {
-  for (const file of Object.keys(require.cache)) {
-    if (file === root || file.startsWith(root + path.sep)) delete require.cache[file]
   }
 }
 
@@ -127,52 +114,6 @@ function noModule(root, name) {
   const found = fs.readdirSync(root).filter((file) => EXTENSIONS.includes(path.extname(file))).sort()
   const has = found.length > 0 ? `it has: ${found.slice(0, 20).join(', ')}` : 'it has no JavaScript files at its top'
   return `the package has no module '${name}'; ${has}`
-}
-
-/** Imports a file of either module system. */
-async function importFile(file) {
-  if (!EXTENSIONS.includes(path.extname(file))) return importNameless(file)
-  try {
-    return await import(freshUrl(file))
-  } catch (error) {
-    if (path.extname(file) !== '.js' || !isModuleSyntaxError(error)) throw error
-    // An ES module in a .js file, and no package.json that says so: common when code is written straight into YAML.
-    forgetModules(file)
-    treatScriptsAsModules(path.dirname(file))
-    return import(freshUrl(file))
-  }
-}
-
-function freshUrl(file) {
-  const times = imported.get(file) ?? 0
-  imported.set(file, times + 1)
-  return times === 0 ? String(pathToFileURL(file)) : `${pathToFileURL(file)}?load=${times}`
-}
-
-function isModuleSyntaxError(error) {
-  return (
-    error instanceof SyntaxError &&
-    /Cannot use import statement outside a module|Unexpected token 'export'|Cannot use 'import\.meta'/.test(error.message)
-  )
-}
-
-/** Newer versions of Node find out by themselves; for the others there is a hook. */
-function treatScriptsAsModules(directory) {
-  module.register('./module-hook.js', import.meta.url, { data: { prefix: `${pathToFileURL(directory)}/` } })
-}
-
-/** A single file without an extension (the old contract's /userfunc/user): its text decides what it is. */
-async function importNameless(file) {
-  const source = fs.readFileSync(file, 'utf8')
-  if (/^\s*(import\b[\s{*'"]|export\b[\s{*])/m.test(source)) {
-    const text = `${source}\n//# sourceURL=${freshUrl(file)}`
-    return import(`data:text/javascript;base64,${Buffer.from(text).toString('base64')}`)
-  }
-  const script = new module.Module(file)
-  script.filename = file
-  script.paths = module.Module._nodeModulePaths(path.dirname(file))
-  script._compile(source, file)
-  return { default: script.exports }
 }
 
 function find(exports, names, file) {

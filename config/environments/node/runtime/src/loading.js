@@ -56,11 +56,13 @@ function isVariable([name, value]) {
 export class Loading {
   handler
   #bodyLimit
+  #log
   #order
   #running
 
-  constructor(bodyLimit) {
+  constructor(bodyLimit, log = logs.emit) {
     this.#bodyLimit = bodyLimit
+    this.#log = log
   }
 
   /** Answers POST /v2/specialize and POST /specialize. */
@@ -107,11 +109,11 @@ export class Loading {
       this.handler = makeHandler(entry, upgrade, this.#bodyLimit)
     } catch (error) {
       this.#order = undefined
-      logs.emit('ERROR', 'runtime', 'load failed', { reason: error.reason, error: error.message, filepath })
+      this.#log('ERROR', 'runtime', 'load failed', { reason: error.reason, error: error.message, filepath })
       throw error
     }
     const milliseconds = Math.round((performance.now() - started) * 1000) / 1000
-    logs.emit('INFO', 'runtime', 'loaded', { filepath, handler: this.handler.kind, milliseconds })
+    this.#log('INFO', 'runtime', 'loaded', { filepath, handler: this.handler.kind, milliseconds })
     return milliseconds
   }
 }

@@ -3,6 +3,7 @@
 
 import fs from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { isModuleSource } from './module-syntax.js'
 
 let prefix
 
@@ -14,7 +15,7 @@ export async function load(url, context, nextLoad) {
   const isOurs = url.startsWith(prefix) && !url.includes('/node_modules/')
   if (isOurs && /\.js(\?|$)/.test(url) && context.format !== 'module') {
     const source = await fs.readFile(fileURLToPath(url.replace(/\?.*$/, '')), 'utf8')
-    if (/^\s*(import\b[\s{*'"]|export\b[\s{*])/m.test(source)) return { format: 'module', source, shortCircuit: true }
+    if (isModuleSource(source)) return { format: 'module', source, shortCircuit: true }
   }
   return nextLoad(url, context)
 }

@@ -5,7 +5,7 @@ import * as logs from './logs.js'
 import { fail, serve } from './handlers.js'
 import { Loading } from './loading.js'
 import { sendError } from './reply.js'
-import { warmUp } from './warmup.js'
+import { rehearse } from './rehearsal.js'
 
 const HEALTH_PATH = '/healthz'
 const LOAD_PATHS = new Map([['/v2/specialize', 2], ['/specialize', 1]])
@@ -103,7 +103,7 @@ export async function main() {
   const server = makeServer(new Loading(bodyLimit))
   catchStrayErrors()
   stopOnSignals(server, graceMs)
-  await warmUp()
+  await rehearse(makeServer)
   // Without an address Node listens on every one, IPv6 and IPv4 alike where the pod has both.
   server.listen({ port, host: address, backlog: 2048 }, () => {
     logs.emit('INFO', 'runtime', 'listening', { port: server.address().port })
