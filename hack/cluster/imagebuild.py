@@ -76,23 +76,22 @@ class Buildah:
             stage(order, context)
             if BASE_REFERENCE in order.containerfile.read_text():
                 self._require_base()
-            # One name per image in the storage: the previous content's layers serve as this one's cache until then.
-            latest = f"localhost/{name}:latest"
-            before = self._image_id(latest)
             argument = ["--build-arg", f"BINARY={order.binary}"] if order.binary else []
-            words = ["build", "--layers", "--isolation", "chroot", "--pull=never", *argument, "--tag", latest]
+            words = ["build", "--layers", "--isolation", "chroot", "--pull=never", *argument, "--tag", order.reference]
             self._run(f"image-{name.replace('/', '-')}", *words, "--file", order.containerfile, context)
+            # Only now: until here the layers of earlier contents served as this one's cache. And an archive holds
+            # every name of its image, so an equal image under an older tag must lose that.
+            for earlier in self._references(f"docker.io/{name}:") - {order.reference}:
+                self._run("image-forget", "rmi", earlier)
             unfinished = order.archive.with_suffix(".unfinished")
             unfinished.unlink(missing_ok=True)
-            self._run("image-archive", "push", "--quiet", latest, f"docker-archive:{unfinished}:{order.reference}")
+            self._run("image-archive", "push", "--quiet", order.reference, f"docker-archive:{unfinished}:{order.reference}")
             unfinished.rename(order.archive)
-            if before and before != self._image_id(latest):
-                succeeds([*self._command(), "rmi", before])
 
     def _require_base(self) -> None:
         """Debian's base image in the storage, from the archive of an earlier bootstrap if there is one."""
         marker = f"localhost/muon-base:{base_key()}"
-        if self._image_id(marker):
+        if marker in self._references(marker):
             return
         archive = self._folder / f"base-{base_key()}.tar"
         if not archive.exists():
@@ -109,11 +108,10 @@ class Buildah:
             tags = ["--tag", marker, "--tag", BASE_FULL_REFERENCE]
             self._run("image-base-import", "build", "--isolation", "chroot", *tags, context)
 
-    def _image_id(self, reference: str) -> str:
-        listed = subprocess.run(
-            [*self._command(), "images", "--quiet", "--no-trunc", reference], capture_output=True, text=True
-        )
-        return listed.stdout.strip() if listed.returncode == 0 else ""
+    def _references(self, prefix: str) -> set[str]:
+        """The names in the storage that begin like this."""
+        listed = output([*self._command(), "images", "--format", "{{.Name}}:{{.Tag}}"])
+        return {line for line in listed.splitlines() if line.startswith(prefix)}
 
     def _run(self, log: str, *words: str | Path) -> None:
         environment = {"TMPDIR": str(self._temporary())}
