@@ -1,0 +1,49 @@
+//! What the store counts.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// The store's metrics. Labels are of fixed small sets.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    /// Calls, by method and status.
+    pub(crate) requests: IntCounterVec,
+    /// Time until the answer's head, by method.
+    pub(crate) seconds: HistogramVec,
+    /// Bytes in and out.
+    pub(crate) bytes: IntCounterVec,
+    /// Reads of small blobs, by whether they were in memory.
+    pub(crate) cache: IntCounterVec,
+    /// Bytes in memory.
+    pub(crate) cached: IntGauge,
+    /// Blobs found damaged.
+    pub(crate) corrupt: IntCounter,
+}
+
+impl Metrics {
+    /// All at zero.
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let buckets = vec![0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+        let seconds = HistogramOpts::new("muon_store_request_seconds", "Time until the head of the answer.");
+        let requests = Opts::new("muon_store_requests_total", "Calls by method and status.");
+        let bytes = Opts::new("muon_store_bytes_total", "Bytes of blobs, in and out.");
+        let cache = Opts::new("muon_store_cache_total", "Reads of small blobs, by whether they were in memory.");
+        Ok(Self {
+            requests: IntCounterVec::new(requests, &["method", "status"])?,
+            seconds: HistogramVec::new(seconds.buckets(buckets), &["method"])?,
+            bytes: IntCounterVec::new(bytes, &["direction"])?,
+            cache: IntCounterVec::new(cache, &["result"])?,
+            cached: IntGauge::new("muon_store_cache_bytes", "Bytes of blobs in memory.")?,
+            corrupt: IntCounter::new("muon_store_corrupt_total", "Blobs found damaged and set aside.")?,
+        })
+    }
+
+    /// Makes them part of what a process exposes.
+    pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        registry.register(Box::new(self.requests.clone()))?;
+        registry.register(Box::new(self.seconds.clone()))?;
+        registry.register(Box::new(self.bytes.clone()))?;
+        registry.register(Box::new(self.cache.clone()))?;
+        registry.register(Box::new(self.cached.clone()))?;
+        registry.register(Box::new(self.corrupt.clone()))
+    }
+}
