@@ -16,7 +16,6 @@ CLUSTER_IMAGES = ("local/pause", "local/traefik")
 
 def bring_up(instance: Instance, only_cluster: bool = False) -> None:
     """A cluster of our own with the Ingress controller and, unless unwanted, Muon."""
-    prerequisites.require_root()
     prerequisites.require_toolchains()
     prerequisites.install_packages()
     products.kubenode()

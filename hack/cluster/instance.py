@@ -32,7 +32,7 @@ INGRESS_PORT = 8000
 
 def state_root() -> Path:
     """The folder that holds the state of all instances."""
-    return Path(os.environ.get("MUON_STATE", "/var/lib/muon-dev"))
+    return Path(os.environ.get("MUON_STATE", "/var/lib/muon-dev")).absolute()
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Instance:
     def slot(self) -> int | None:
         """The slot that this instance holds, if it holds one."""
         entry = _read_slots().get(self.name)
-        return entry if isinstance(entry, int) else None
+        return entry["slot"] if entry else None
 
     def addresses(self) -> Addresses:
         """The addresses of the slot that this instance holds."""
@@ -163,10 +163,12 @@ class Instance:
         """Gives the instance a slot: the one that it has or, if nobody took it meanwhile, had."""
         with _slots_locked() as slots:
             if self.name not in slots:
+                taken = {entry["slot"] for entry in slots.values()}
                 before = self.previous_slot()
-                free_again = before is not None and before not in slots.values() and not _routed_elsewhere(Addresses(before))
-                slots[self.name] = before if free_again else choose_slot(set(slots.values()), _routed_elsewhere)
-            return Addresses(slots[self.name])
+                free_again = before is not None and before not in taken and not _routed_elsewhere(Addresses(before))
+                slot = before if free_again else choose_slot(taken, _routed_elsewhere)
+                slots[self.name] = {"slot": slot, "kind": self.kind, "clone": str(self.clone), "state": str(self.state)}
+            return Addresses(slots[self.name]["slot"])
 
     def previous_slot(self) -> int | None:
         """The slot for which the present state folder was made; its data names addresses of that slot."""
@@ -187,9 +189,30 @@ class Instance:
         with _locked(RUNTIME_ROOT / f"{self.name}.lock", f"another command on {self.name}"):
             yield
 
+    def locked(self) -> bool:
+        """Whether some command is changing this instance right now."""
+        try:
+            with open(RUNTIME_ROOT / f"{self.name}.lock") as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     def remove_lock(self) -> None:
         """Removes the lock's file, by who holds it: whoever waits for it notices and makes a new one."""
         (RUNTIME_ROOT / f"{self.name}.lock").unlink(missing_ok=True)
+
+
+def orphans() -> list[Instance]:
+    """Instances whose clone is gone: nobody can take them down any more but we."""
+    found = []
+    for entry in _read_slots().values():
+        instance = Instance(entry["kind"], Path(entry["clone"]))
+        if not instance.clone.exists() and str(instance.state) == entry["state"] and not instance.locked():
+            found.append(instance)
+    return found
 
 
 def choose_slot(taken: set[int], unusable=lambda addresses: False) -> int:
@@ -209,7 +232,7 @@ def _routed_elsewhere(addresses: Addresses) -> bool:
     return False
 
 
-def _read_slots() -> dict[str, int]:
+def _read_slots() -> dict[str, dict]:
     try:
         return json.loads((RUNTIME_ROOT / "slots.json").read_text())
     except FileNotFoundError:
@@ -217,7 +240,7 @@ def _read_slots() -> dict[str, int]:
 
 
 @contextmanager
-def _slots_locked() -> Iterator[dict[str, int]]:
+def _slots_locked() -> Iterator[dict[str, dict]]:
     with _locked(RUNTIME_ROOT / "slots.lock", "the table of cluster slots"):
         slots = _read_slots()
         yield slots

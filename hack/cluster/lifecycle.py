@@ -13,7 +13,7 @@ from .cgroups import cgroups
 from .components import components
 from .configs import Site
 from .failure import Failure
-from .instance import CLONE, Instance
+from .instance import CLONE, Instance, orphans
 from .kubectl import Kubectl
 from .processes import Process, boot_id, kill_all, record, recorded, wait_until
 from .progress import Step
@@ -99,6 +99,10 @@ def wait_for_components(instance: Instance, step: Step, only: set[str] | None = 
 
 def _prepare(instance: Instance, pause_image: str, step: Step) -> Site:
     """Everything that the components find in place when they start."""
+    for orphan in orphans():
+        step.note(f"removing {orphan.name}, whose clone is gone")
+        with orphan.lock():
+            down(orphan)
     host.remember()
     addresses = instance.take_slot()
     if instance.previous_slot() not in (None, addresses.slot):

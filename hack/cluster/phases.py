@@ -1,5 +1,6 @@
 """The phases of hack/test, the cheap ones first."""
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,6 @@ class Phases:
 
     def images(self, report: Report) -> Counts:
         """All programs and images; from the cache where nothing changed."""
-        prerequisites.require_root()
         prerequisites.install_packages()
         report.step.note("programs of the node")
         products.kubenode()
@@ -190,8 +190,9 @@ def _cargo_deny(report: Report) -> Path:
     def install(place: Path) -> None:
         report.step.note("compiling cargo-deny (once)")
         argv = ["cargo", "install", "--locked", f"cargo-deny@{CARGO_DENY}", "--root", place]
-        environment = {**QUICK_BUILD, "CARGO_TARGET_DIR": str(cache.root() / "target" / "cargo-deny")}
-        code = exit_code(argv, report.part("install"), step=report.step, cwd=Path("/"), env=environment)
+        with tempfile.TemporaryDirectory() as target:
+            environment = {**QUICK_BUILD, "CARGO_TARGET_DIR": target}
+            code = exit_code(argv, report.part("install"), step=report.step, cwd=Path("/"), env=environment)
         if code != 0:
             raise Failure(f"cargo-deny {CARGO_DENY} cannot be installed; see {_log(report, 'install')}")
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import cache, lifecycle
+from .. import cache, lifecycle, prerequisites
 from ..instance import Instance
 from ..phases import Phases
 from ..progress import Step
@@ -16,17 +16,24 @@ def main() -> int:
     reuse = options.keep and lifecycle.supervisor_of(instance) is not None
     phases = Phases(instance, options.filter, reuse)
     suite = Suite(phases.all(), cache.root() / "logs" / instance.name)
-    clustered = any(phase.name == "cluster" for phase in suite.chosen(options.phases))
-    with instance.lock():
-        try:
-            suite.run(options.phases)
-        finally:
-            if clustered and not options.keep:
-                with Step("taking the test cluster down"):
-                    lifecycle.down(instance)
+    if any(phase.name == "cluster" for phase in suite.chosen(options.phases)):
+        prerequisites.require_root()
+        with instance.lock():
+            _with_cluster(instance, suite, options.phases, options.keep)
+    else:
+        suite.run(options.phases)
     total = suite.total()
     print(f"\n{suite.table()}\n\n{total.passed} passed, {total.failed} failed")
     return 1 if total.failed else 0
+
+
+def _with_cluster(instance: Instance, suite: Suite, phases: list[str], keep: bool) -> None:
+    try:
+        suite.run(phases)
+    finally:
+        if not keep:
+            with Step("taking the test cluster down"):
+                lifecycle.down(instance)
 
 
 def _parser(instance: Instance) -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ def main() -> int:
     if options.context:
         _existing_cluster(options.context, options.image_prefix, options.plain_http)
         return 0
+    prerequisites.require_root()
     instance = Instance(options.instance)
     with instance.lock():
         bring_up(instance, only_cluster=options.only_cluster)

@@ -68,6 +68,14 @@ class SlotTest(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "run hack/up"):
             Instance("up", Path("/crane")).addresses()
 
+    def test_an_instance_whose_clone_is_gone_is_an_orphan_unless_in_use(self) -> None:
+        lost, kept = Instance("up", self.root / "lost"), Instance("up", self.root)
+        lost.take_slot()
+        kept.take_slot()
+        self.assertEqual(instance.orphans(), [lost])
+        with lost.lock():
+            self.assertEqual(instance.orphans(), [])
+
     def test_a_removed_lock_guards_nothing_and_is_made_anew(self) -> None:
         crane = Instance("up", Path("/crane"))
         with crane.lock():
