@@ -1,0 +1,64 @@
+//! How many generic pods there are to be, and which of them go.
+
+use muon_crds::words::State;
+
+use super::{Observed, OldPool, PoolDecision, Valid};
+use crate::seen::{PodRef, SeenDeployment, SeenPod};
+use crate::shrink::{Member, OldStep, Shrink, Standing, shrink};
+
+/// The sizes of an Environment's pools: the current one between `min` and `max` by demand, those of earlier
+/// templates none, and never less than what may be in use.
+pub fn pool_size(observed: &Observed, valid: &Valid) -> PoolDecision {
+    let desired = observed.demand.clamp(valid.min, valid.max);
+    let is_current = |pool: &&SeenDeployment| pool.pool.as_deref() == Some(valid.template_hash.as_str());
+    let current = observed.pools.iter().find(is_current);
+    let step = match current {
+        Some(pool) => shrink(members(observed, &valid.template_hash), desired, pool.replicas),
+        None => Shrink { replicas: desired, mark: Vec::new(), discard: Vec::new() },
+    };
+
+    let mut retire = step.mark;
+    let old = observed.pools.iter().filter(|pool| !is_current(pool)).map(|pool| {
+        let (old, marked) = leave(observed, pool);
+        retire.extend(marked);
+        old
+    });
+    let old = old.collect();
+    PoolDecision { replicas: step.replicas, retire, discard: step.discard, old }
+}
+
+/// A pool of an earlier template: all free pods retire, then it shrinks to nothing, then it goes.
+fn leave(observed: &Observed, pool: &SeenDeployment) -> (OldPool, Vec<PodRef>) {
+    let hash = pool.pool.as_deref().unwrap_or_default();
+    let members = members(observed, hash);
+    let empty = members.is_empty();
+    let step = shrink(members, 0, pool.replicas);
+    let next = if pool.replicas == 0 && empty {
+        OldStep::Delete
+    } else if step.replicas < pool.replicas {
+        OldStep::Scale(step.replicas)
+    } else {
+        OldStep::Keep
+    };
+    (OldPool { name: pool.name.clone(), uid: pool.uid.clone(), step: next }, step.mark)
+}
+
+/// The pods that the pool's ReplicaSet counts, those on their way out included.
+fn members<'a>(observed: &'a Observed, hash: &str) -> Vec<Member<'a>> {
+    let standing = |pod: &SeenPod| match pod.state()? {
+        State::Free => Some(Standing::Spare),
+        State::Reserved => Some(Standing::Needed),
+        // Nobody can claim a retiring pod: it is out of use from the moment it is labelled.
+        State::Retiring => Some(Standing::Gone),
+        State::Claimed | State::Draining => None,
+    };
+    observed
+        .pods
+        .iter()
+        .filter(|pod| pod.pool.as_deref() == Some(hash))
+        .filter_map(|pod| Some(Member { pod, standing: standing(pod)? }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! What is said of a Function, and what requests are served with.
+
+use muon_crds::function::{Mode, Serving};
+use muon_crds::words::{self, State};
+use muon_crds::{ConditionType, FunctionStatus, condition};
+
+use super::{Observed, Resolved, UsedPod, Valid};
+use crate::conditions::{self, Said, Truth, no, unknown, yes};
+use crate::finding::{Heals, Invalid, Report};
+
+/// The status after a visit that ended with `outcome`. The proxies route by `serving`, which changes here and
+/// nowhere else; `Ready` follows once every ready proxy has applied the change.
+pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str) -> Report<FunctionStatus> {
+    let object = &observed.object;
+    let old = object.status.clone().unwrap_or_default();
+    let resolved = outcome.and_then(|valid| valid.resolved.as_ref());
+
+    let serving = resolved.map_or_else(|_| old.serving.clone(), |resolved| Some(next(observed, resolved)));
+    let loaded = resolved.ok().map(|resolved| loaded(observed, &resolved.serving));
+    let finding = match resolved {
+        Err(invalid) => Some(invalid.clone()),
+        Ok(resolved) => unserved(observed, resolved, serving.as_ref(), loaded.as_ref()),
+    };
+
+    let mut said = conditions::summary(finding.as_ref(), "Served", "requests are served");
+    said.push(resolution(resolved));
+    said.extend(loaded.or_else(|| conditions::again(&old.conditions, ConditionType::Loaded)));
+    let generation = object.metadata.generation;
+    let conditions = conditions::merge(&old.conditions, said, generation, now);
+    let notes = conditions::notes(&old.conditions, &conditions, "Serve");
+
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let replicas = serving.as_ref().map_or(0, |serving| replicas(observed, serving));
+    let status = FunctionStatus {
+        observed_generation: generation,
+        conditions,
+        serving,
+        url: Some(format!("http://{name}.{namespace}")),
+        replicas,
+        selector: Some(format!("{}={name}", words::FUNCTION)),
+    };
+    Report { status, notes }
+}
+
+/// What requests are to be served with from now on. A revision of the pool takes over at once: requests wait for
+/// its first pod. One with its own pods takes over from running ones only when it has a ready pod itself.
+fn next(observed: &Observed, resolved: &Resolved) -> Serving {
+    let wanted = &resolved.serving;
+    let present = observed.object.status.as_ref().and_then(|status| status.serving.as_ref());
+    match present {
+        Some(present) if present.revision != wanted.revision && must_wait(observed, present, wanted) => present.clone(),
+        _ => wanted.clone(),
+    }
+}
+
+fn must_wait(observed: &Observed, present: &Serving, wanted: &Serving) -> bool {
+    wanted.mode == Mode::Deployment
+        && ready_pods(observed, &present.revision) > 0
+        && ready_pods(observed, &wanted.revision) == 0
+}
+
+/// Pods of a revision to which a request can be sent.
+pub(super) fn ready_pods(observed: &Observed, revision: &str) -> usize {
+    observed.pods.iter().filter(|used| used.pod.ready && serves(used, revision)).count()
+}
+
+fn serves(used: &UsedPod, revision: &str) -> bool {
+    let pod = &used.pod;
+    pod.counts() && pod.state() == Some(State::Claimed) && pod.revision.as_deref() == Some(revision)
+}
+
+fn replicas(observed: &Observed, serving: &Serving) -> i32 {
+    let pods = observed.pods.iter().filter(|used| serves(used, &serving.revision)).count();
+    i32::try_from(pods).unwrap_or(i32::MAX)
+}
+
+/// Whether every ready proxy routes by the `serving` that the object has: they have passed its version, or had
+/// when it was last said to be ready.
+pub(super) fn applied_everywhere(observed: &Observed) -> bool {
+    let object = &observed.object;
+    let Some(status) = object.status.as_ref().filter(|status| status.serving.is_some()) else { return false };
+    let version = object.metadata.resource_version.as_ref().and_then(|version| version.parse::<u64>().ok());
+    let passed = matches!((version, observed.watermark), (Some(version), Some(seen)) if seen >= version);
+    passed || condition::is_true(&status.conditions, ConditionType::Ready)
+}
+
+/// What keeps requests from being served as the spec says, though all that it refers to is there.
+fn unserved(
+    observed: &Observed,
+    resolved: &Resolved,
+    serving: Option<&Serving>,
+    loaded: Option<&Said>,
+) -> Option<Invalid> {
+    if let Some(failed) = loaded.filter(|said| said.status == Truth::False) {
+        let message = format!("the code could not be loaded: {}", failed.message);
+        return Some(Invalid::stalled(ConditionType::Loaded, "LoadFailed", message));
+    }
+    if let Some(trouble) = trouble(observed, &resolved.serving) {
+        return Some(Invalid::waiting(ConditionType::Loaded, "PodsNotStarting", trouble));
+    }
+    let waiting = |reason, message| Some(Invalid::waiting(ConditionType::Ready, reason, message));
+    if serving.is_none_or(|serving| *serving != resolved.serving) {
+        let message = "the last revision serves until a pod of the new one is ready";
+        return waiting("RollingOut", message);
+    }
+    let written = observed.object.status.as_ref().and_then(|status| status.serving.as_ref());
+    if written != serving || !applied_everywhere(observed) {
+        let message = match observed.watermark {
+            Some(_) => "waiting for every proxy to apply it",
+            None => "waiting for a proxy: none is ready",
+        };
+        return waiting("Propagating", message);
+    }
+    None
+}
+
+/// What keeps the function's own pods from starting, when none of them is ready.
+fn trouble(observed: &Observed, serving: &Serving) -> Option<String> {
+    if serving.mode == Mode::Pool || ready_pods(observed, &serving.revision) > 0 {
+        return None;
+    }
+    let of_pod = observed
+        .pods
+        .iter()
+        .filter(|used| serves(used, &serving.revision))
+        .find_map(|used| used.pod.trouble.as_ref().map(|trouble| format!("pod {}: {trouble}", used.pod.name)));
+    let of_deployment = || {
+        let own = observed.deployments.iter().find(|own| own.revision.as_deref() == Some(&serving.revision))?;
+        own.trouble.as_ref().map(|trouble| format!("Deployment {}: {trouble}", own.name))
+    };
+    of_pod.or_else(of_deployment)
+}
+
+fn resolution(resolved: Result<&Resolved, &Invalid>) -> Said {
+    match resolved {
+        Ok(_) => yes(ConditionType::Resolved, "Resolved", "all that it refers to is there"),
+        Err(invalid) if invalid.condition == ConditionType::Resolved => {
+            no(ConditionType::Resolved, invalid.reason, invalid.message.clone())
+        }
+        Err(invalid) if invalid.heals == Heals::ByTheUser => {
+            unknown(ConditionType::Resolved, invalid.reason, "not looked at: the spec must be changed first")
+        }
+        Err(invalid) => unknown(ConditionType::Resolved, invalid.reason, invalid.message.clone()),
+    }
+}
+
+/// Whether the revision could be loaded. Nobody knows before its first request; what is known stays known until
+/// the revision is another.
+fn loaded(observed: &Observed, wanted: &Serving) -> Said {
+    if let Some(failure) = observed.failure.as_ref().filter(|failure| failure.revision == wanted.revision) {
+        return no(ConditionType::Loaded, "ImportFailed", failure.message.clone());
+    }
+    let has_loaded = |used: &UsedPod| {
+        serves(used, &wanted.revision)
+            && (used.pod.own && used.pod.ready || used.usage.as_ref().is_some_and(|usage| usage.used))
+    };
+    if observed.pods.iter().any(has_loaded) {
+        return yes(ConditionType::Loaded, "Loaded", "a pod has loaded the code");
+    }
+    let status = observed.object.status.as_ref();
+    let same = status.and_then(|status| status.serving.as_ref()).is_some_and(|old| old.revision == wanted.revision);
+    status
+        .filter(|_| same)
+        .and_then(|status| conditions::again(&status.conditions, ConditionType::Loaded))
+        .unwrap_or_else(|| unknown(ConditionType::Loaded, "NotCalled", "nothing has called this revision yet"))
+}

@@ -1,0 +1,65 @@
+//! Package: code, to a content-addressed archive.
+
+mod build;
+mod report;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use muon_crds::Package;
+use serde::{Deserialize, Serialize};
+
+pub use build::build;
+pub use report::report;
+pub use validate::validate;
+
+/// A Package and what there is of it.
+#[derive(Serialize, Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub struct Observed {
+    /// The object.
+    pub object: Package,
+}
+
+/// A Package whose archive can be had.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum Valid {
+    /// The files of the manifest.
+    Files(BTreeMap<String, String>),
+    /// An archive behind a URL.
+    Archive {
+        /// Where it is fetched from.
+        url: String,
+        /// What it must hash to.
+        digest: String,
+    },
+}
+
+/// All that a Package asks for: one archive in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// `sha256:…` under which the store has it. When the store has it already, nothing is to be done.
+    pub digest: String,
+    /// Where its bytes are.
+    pub content: Content,
+}
+
+/// Where an archive's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Here: a deterministic tar of the manifest's files.
+    Bytes(Vec<u8>),
+    /// Behind a URL; to be checked against the digest before it is stored.
+    Url(String),
+}
+
+/// An archive that the store has confirmed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Its size.
+    pub size_bytes: i64,
+}

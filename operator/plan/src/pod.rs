@@ -1,0 +1,241 @@
+//! The one builder of pod templates: generic pods of a pool, and pods of a function's own Deployment.
+//!
+//! ```text
+//!   pod ├─ agent    (init container that stays: a native sidecar)  fetches, verifies, unpacks, loads, drains
+//!       │    rw /userfunc   rw /var/lib/muon-agent
+//!       └─ runtime  (the Environment's image)                       runs the code
+//!            ro /userfunc   rw /tmp   + the function's env and volumes, in its own pods
+//! ```
+//! The agent starts first and is told to end last. Every template passes Pod Security `restricted`.
+
+mod security;
+mod values;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, Lifecycle, LifecycleHandler,
+    LocalObjectReference, ObjectFieldSelector, PodSpec, PodTemplateSpec, Probe, ResourceRequirements, Volume,
+    VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use muon_crds::EnvironmentSpec;
+use muon_crds::wire::LoadRequest;
+use muon_crds::words::{AGENT_DIR, CODE_DIR, PORT_AGENT, RUNTIME_PORT};
+
+use crate::settings::Settings;
+pub use values::{BadValue, Values, values};
+
+/// Name of the container that runs the function.
+pub const RUNTIME: &str = "runtime";
+/// Name of the sidecar.
+pub const AGENT: &str = "agent";
+
+const TMP_DIR: &str = "/tmp";
+/// Bounds of the writable volumes: the agent unpacks less, and a function's scratch space has an end too.
+const CODE_SIZE: &str = "1Gi";
+const TMP_SIZE: &str = "1Gi";
+const AGENT_SIZE: &str = "16Mi";
+/// Between the end of what the runtime may take to finish its requests and the kill.
+const GRACE_MARGIN: i64 = 5;
+
+/// What every pod of an Environment is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Base {
+    /// Image of the runtime.
+    pub image: String,
+    /// Port on which it listens.
+    pub port: i32,
+    /// Resources of the runtime container.
+    pub resources: ResourceRequirements,
+    /// Seconds between the request to go and the kill.
+    pub grace: i64,
+    /// Secrets for pulling the images.
+    pub pull_secrets: Vec<String>,
+    /// Image of the agent.
+    pub agent_image: String,
+    /// `imagePullPolicy` of both.
+    pub pull_policy: String,
+    /// Public half of the order key.
+    pub public_key: String,
+}
+
+impl Base {
+    /// For an Environment, with checked resources.
+    pub fn of(environment: &EnvironmentSpec, resources: ResourceRequirements, settings: &Settings) -> Self {
+        Self {
+            image: environment.runtime.image.clone(),
+            port: environment.runtime.port,
+            resources,
+            grace: environment.termination_grace_period_seconds,
+            pull_secrets: environment.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
+            agent_image: settings.agent_image.clone(),
+            pull_policy: settings.image_pull_policy.clone(),
+            public_key: settings.public_key.clone(),
+        }
+    }
+}
+
+/// A pod of a function's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnPod {
+    /// What its Environment gives.
+    pub base: Base,
+    /// What the function asks for beside it.
+    pub values: Values,
+}
+
+/// The template of a generic pod.
+pub fn generic(base: &Base, labels: BTreeMap<String, String>) -> PodTemplateSpec {
+    template(base, labels, mode("pool", None), &Values::default())
+}
+
+/// The template of a function's own pod, which loads the code at start. `load` carries an order without an end.
+pub fn own(own: &OwnPod, labels: BTreeMap<String, String>, load: &LoadRequest) -> PodTemplateSpec {
+    template(&own.base, labels, mode("deployment", Some(load)), &own.values)
+}
+
+/// What tells the agent how it is to begin.
+fn mode(mode: &str, load: Option<&LoadRequest>) -> Vec<EnvVar> {
+    // Text and numbers only: serialising cannot fail.
+    let load = load.map(|load| variable("MUON_LOAD", &serde_json::to_string(load).unwrap_or_default()));
+    std::iter::once(variable("MUON_MODE", mode)).chain(load).collect()
+}
+
+fn template(base: &Base, labels: BTreeMap<String, String>, begin: Vec<EnvVar>, values: &Values) -> PodTemplateSpec {
+    let pull = |name: &String| LocalObjectReference { name: name.clone() };
+    let ours = [("code", CODE_SIZE), ("agent", AGENT_SIZE), ("tmp", TMP_SIZE)];
+    let volumes = ours.into_iter().map(|(name, size)| scratch(name, size)).chain(values.volumes.iter().cloned());
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels),
+            annotations: Some(crate::meta::labels([(RUNTIME_PORT, base.port.to_string().as_str())])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(PodSpec {
+            init_containers: Some(vec![agent(base, begin)]),
+            containers: vec![runtime(base, values)],
+            volumes: Some(volumes.collect()),
+            security_context: Some(security::pod()),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(base.grace),
+            image_pull_secrets: (!base.pull_secrets.is_empty()).then(|| base.pull_secrets.iter().map(pull).collect()),
+            ..PodSpec::default()
+        }),
+    }
+}
+
+fn agent(base: &Base, begin: Vec<EnvVar>) -> Container {
+    let pod_uid = EnvVar {
+        name: "MUON_POD_UID".to_owned(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector { field_path: "metadata.uid".to_owned(), api_version: None }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    };
+    let mut env = vec![
+        variable("MUON_PUBLIC_KEY", &base.public_key),
+        pod_uid,
+        variable("MUON_RUNTIME_PORT", &base.port.to_string()),
+    ];
+    env.extend(begin);
+    Container {
+        name: AGENT.to_owned(),
+        image: Some(base.agent_image.clone()),
+        image_pull_policy: Some(base.pull_policy.clone()),
+        // An init container that stays: there before the runtime, and until after it.
+        restart_policy: Some("Always".to_owned()),
+        env: Some(env),
+        ports: Some(vec![port("agent", i32::from(PORT_AGENT))]),
+        // It speaks for the runtime as well: ready means that a request can be sent, or code be loaded.
+        readiness_probe: Some(Probe { period_seconds: Some(1), failure_threshold: Some(1), ..probe("/readyz") }),
+        // Its own life only: a busy runtime is not a dead one.
+        liveness_probe: Some(Probe { period_seconds: Some(10), failure_threshold: Some(3), ..probe("/healthz") }),
+        resources: Some(ResourceRequirements {
+            requests: Some(quantities([("cpu", "5m"), ("memory", "8Mi")])),
+            limits: Some(quantities([("memory", "64Mi")])),
+            ..ResourceRequirements::default()
+        }),
+        security_context: Some(security::container(true)),
+        volume_mounts: Some(vec![mount("code", CODE_DIR, false), mount("agent", AGENT_DIR, false)]),
+        ..Container::default()
+    }
+}
+
+fn runtime(base: &Base, values: &Values) -> Container {
+    let mut env = vec![
+        variable("MUON_PORT", &base.port.to_string()),
+        variable("MUON_GRACE_SECONDS", &(base.grace - GRACE_MARGIN).max(1).to_string()),
+    ];
+    // The user's own word about one of them wins.
+    env.retain(|ours| values.env.iter().all(|theirs| theirs.name != ours.name));
+    env.extend(values.env.iter().cloned());
+    let mut mounts = vec![mount("code", CODE_DIR, true)];
+    if values.mounts.iter().all(|theirs| theirs.mount_path.trim_end_matches('/') != TMP_DIR) {
+        mounts.push(mount("tmp", TMP_DIR, false));
+    }
+    mounts.extend(values.mounts.iter().cloned());
+    Container {
+        name: RUNTIME.to_owned(),
+        image: Some(base.image.clone()),
+        image_pull_policy: Some(base.pull_policy.clone()),
+        env: Some(env),
+        ports: Some(vec![port("http", base.port)]),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler { http_get: Some(get("/drain")), ..LifecycleHandler::default() }),
+            ..Lifecycle::default()
+        }),
+        resources: Some(base.resources.clone()),
+        // Any image that speaks the contract must run, so its own files stay writable.
+        security_context: Some(security::container(false)),
+        // The end of a crash's output is then in the pod's status.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    }
+}
+
+fn variable(name: &str, value: &str) -> EnvVar {
+    EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
+}
+
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort { name: Some(name.to_owned()), container_port: number, ..ContainerPort::default() }
+}
+
+fn get(path: &str) -> HTTPGetAction {
+    HTTPGetAction {
+        path: Some(path.to_owned()),
+        port: IntOrString::Int(i32::from(PORT_AGENT)),
+        ..HTTPGetAction::default()
+    }
+}
+
+fn probe(path: &str) -> Probe {
+    Probe { http_get: Some(get(path)), timeout_seconds: Some(2), ..Probe::default() }
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+    VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only: read_only.then_some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn scratch(name: &str, size: &str) -> Volume {
+    Volume {
+        name: name.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(size.to_owned())), medium: None }),
+        ..Volume::default()
+    }
+}
+
+fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
+    pairs.into_iter().map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).collect()
+}
