@@ -6,6 +6,7 @@ What was there before the first instance came is written down, and restored when
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 from .instance import RUNTIME_ROOT, Instance, state_root
@@ -28,8 +29,9 @@ FOLDERS = (KUBELET_HOME, CONTAINER_LOGS, CNI_RESULTS, CNI_RESULTS.parent, SHIM_S
 
 
 def remember() -> None:
-    """Writes down how the machine was, unless an instance is already up."""
+    """Writes down how the machine is before its first instance."""
     if RECORD.exists():
+        # The one of before a reboot, or of instances that were lost: it knows the machine unchanged.
         return
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     before = {
@@ -55,9 +57,9 @@ def forget(instance: Instance) -> None:
 def forget_dead_shims(instance: Instance) -> None:
     """Removes the sockets of shims that were killed: containerd forgets such shims, but not their sockets."""
     for address in instance.runtime.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):
-        socket = Path(address.read_text().removeprefix("unix://"))
-        if socket.parent == SHIM_SOCKETS:
-            socket.unlink(missing_ok=True)
+        socket_file = Path(address.read_text().removeprefix("unix://"))
+        if socket_file.parent == SHIM_SOCKETS:
+            socket_file.unlink(missing_ok=True)
 
 
 def restore() -> None:
@@ -68,22 +70,35 @@ def restore() -> None:
         return
     for name, value in before["sysctls"].items():
         (Path("/proc/sys") / name).write_text(value)
+    for socket_file in _entries(SHIM_SOCKETS):
+        if socket_file.is_socket() and not _answers(socket_file):
+            socket_file.unlink()
     for folder in map(Path, before["absent"]):
         if folder == KUBELET_HOME:
             shutil.rmtree(folder, ignore_errors=True)
         else:
-            _remove_if_empty(folder)
+            _remove_empty(folder)
     RECORD.unlink()
-    for leftover in ("slots.json", "slots.lock"):
-        (RUNTIME_ROOT / leftover).unlink(missing_ok=True)
-    for folder in (RUNTIME_ROOT, state_root()):
-        _remove_if_empty(folder)
+    _remove_empty(state_root())
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _remove_if_empty(folder: Path) -> None:
+def _remove_empty(folder: Path) -> None:
+    """Removes a folder in which there is nothing but empty folders."""
+    for inner in _entries(folder):
+        if inner.is_dir() and not inner.is_symlink():
+            _remove_empty(inner)
     if folder.is_dir() and not _entries(folder):
         folder.rmdir()

@@ -12,8 +12,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,9 +159,11 @@ class Instance:
             raise Failure(f"instance {self.name} is not up: run hack/up")
         return Addresses(slot)
 
-    def take_slot(self) -> Addresses:
+    def take_slot(self, when_first: Callable[[], None] = lambda: None) -> Addresses:
         """Gives the instance a slot: the one that it has or, if nobody took it meanwhile, had."""
         with _slots_locked() as slots:
+            if not slots:
+                when_first()
             if self.name not in slots:
                 taken = {entry["slot"] for entry in slots.values()}
                 before = self.previous_slot()
@@ -177,11 +179,11 @@ class Instance:
         except (FileNotFoundError, ValueError):
             return None
 
-    def release_slot(self) -> bool:
-        """Gives the slot back; says whether that was the last one in use on this machine."""
+    def release_slot(self, when_last: Callable[[], None] = lambda: None) -> None:
+        """Gives the slot back."""
         with _slots_locked() as slots:
-            slots.pop(self.name, None)
-            return not slots
+            if slots.pop(self.name, None) is not None and not slots:
+                when_last()
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -203,6 +205,8 @@ class Instance:
     def remove_lock(self) -> None:
         """Removes the lock's file, by who holds it: whoever waits for it notices and makes a new one."""
         (RUNTIME_ROOT / f"{self.name}.lock").unlink(missing_ok=True)
+        with suppress(OSError):
+            RUNTIME_ROOT.rmdir()
 
 
 def orphans() -> list[Instance]:
@@ -244,6 +248,10 @@ def _slots_locked() -> Iterator[dict[str, dict]]:
     with _locked(RUNTIME_ROOT / "slots.lock", "the table of cluster slots"):
         slots = _read_slots()
         yield slots
+        if not slots:
+            for file in ("slots.json", "slots.lock"):
+                (RUNTIME_ROOT / file).unlink(missing_ok=True)
+            return
         replacement = RUNTIME_ROOT / "slots.json.new"
         replacement.write_text(json.dumps(slots))
         replacement.rename(RUNTIME_ROOT / "slots.json")
@@ -253,7 +261,12 @@ def _slots_locked() -> Iterator[dict[str, dict]]:
 def _locked(path: Path, what: str) -> Iterator[None]:
     while True:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with open(path, "a+") as held:
+        try:
+            held = open(path, "a+")
+        except FileNotFoundError:
+            # The last instance's end has just removed the folder.
+            continue
+        with held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -51,8 +51,7 @@ def down(instance: Instance) -> bool:
     cgroups(instance).remove()
     for folder in (instance.state, instance.runtime):
         shutil.rmtree(folder, ignore_errors=True)
-    if instance.release_slot():
-        host.restore()
+    instance.release_slot(when_last=host.restore)
     instance.remove_lock()
     return existed
 
@@ -103,8 +102,7 @@ def _prepare(instance: Instance, pause_image: str, step: Step) -> Site:
         step.note(f"removing {orphan.name}, whose clone is gone")
         with orphan.lock():
             down(orphan)
-    host.remember()
-    addresses = instance.take_slot()
+    addresses = instance.take_slot(when_first=host.remember)
     if instance.previous_slot() not in (None, addresses.slot):
         # Services in etcd have addresses of a slot that somebody else has now.
         step.note("the old addresses are taken: starting with an empty cluster")

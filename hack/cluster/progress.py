@@ -1,7 +1,7 @@
 """Shows what a long step is doing and for how long, on a terminal and in a log alike."""
 
-import os
 import re
+import shutil
 import sys
 import threading
 import time
@@ -69,7 +69,7 @@ class Step:
             running = elapsed(time.monotonic() - self._start)
             detail = f": {self._detail}" if self._detail else ""
             if self._tty:
-                width = os.get_terminal_size().columns - 1
+                width = shutil.get_terminal_size().columns - 1
                 frame = FRAMES[turn % len(FRAMES)]
                 print(f"\r\033[K{f'{frame} {self.title} ({running}){detail}'[:width]}", end="", flush=True)
                 turn += 1

@@ -49,9 +49,17 @@ class SlotTest(unittest.TestCase):
     def test_an_instance_keeps_its_slot_until_it_gives_it_back(self) -> None:
         crane, heron = Instance("up", Path("/crane")), Instance("up", Path("/heron"))
         self.assertEqual([crane.take_slot().slot, heron.take_slot().slot, crane.take_slot().slot], [0, 1, 0])
-        self.assertFalse(crane.release_slot())
+        crane.release_slot(when_last=self.fail)
         self.assertIsNone(crane.slot())
-        self.assertTrue(heron.release_slot())
+        ended = mock.Mock()
+        heron.release_slot(when_last=ended)
+        ended.assert_called_once_with()
+
+    def test_who_comes_first_is_told(self) -> None:
+        began = mock.Mock()
+        Instance("up", Path("/crane")).take_slot(when_first=began)
+        Instance("up", Path("/heron")).take_slot(when_first=self.fail)
+        began.assert_called_once_with()
 
     def test_a_state_folder_draws_its_instance_back_to_its_slot(self) -> None:
         crane, heron = Instance("up", Path("/crane")), Instance("up", Path("/heron"))
