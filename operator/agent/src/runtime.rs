@@ -110,10 +110,10 @@ fn judge(status: StatusCode, answer: &[u8]) -> Result<Loaded, LoadError> {
 /// Whether a refusal means that there is code inside already. Ours says so by reason; the words are those of the images
 /// that speak this contract.
 fn says_already(answer: &[u8]) -> bool {
-    if let Ok(answer) = serde_json::from_slice::<Value>(answer) {
-        if let Some(reason) = answer.get("reason") {
-            return reason == "AlreadyLoaded";
-        }
+    if let Ok(answer) = serde_json::from_slice::<Value>(answer)
+        && let Some(reason) = answer.get("reason")
+    {
+        return reason == "AlreadyLoaded";
     }
     // A traceback may hold any words: only a short answer is one about the state of the runtime.
     let text = String::from_utf8_lossy(answer).to_lowercase();

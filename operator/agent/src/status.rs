@@ -102,12 +102,12 @@ impl Status {
             // Kubernetes restarts a container in place through the same hook as it ends a pod: the pod stays after all.
             self.draining = false;
             self.lost(window);
-        } else if let (Phase::Loaded(_), Some(record), Some(now)) = (&self.phase, &self.record, now) {
-            if !record.loaded.as_ref().is_some_and(|loaded| loaded.is(now)) {
-                // It ended and came back between two looks.
-                self.restarts += 1;
-                self.lost(window);
-            }
+        } else if let (Phase::Loaded(_), Some(record), Some(now)) = (&self.phase, &self.record, now)
+            && !record.loaded.as_ref().is_some_and(|loaded| loaded.is(now))
+        {
+            // It ended and came back between two looks.
+            self.restarts += 1;
+            self.lost(window);
         }
     }
 
