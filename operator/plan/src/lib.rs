@@ -21,6 +21,7 @@ pub mod function;
 pub mod gateway;
 pub mod http_trigger;
 pub mod meta;
+pub mod network_policy;
 pub mod pack;
 pub mod package;
 pub mod pod;

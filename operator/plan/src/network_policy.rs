@@ -3,9 +3,11 @@
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort, NetworkPolicySpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use muon_crds::words;
+
+use crate::meta::{self, Component};
 
 /// Name of the policy in every namespace that has an Environment.
 pub const NAME: &str = "muon-functions";
@@ -33,21 +35,7 @@ pub fn network_policy(namespace: &str, muon_namespace: &str) -> NetworkPolicy {
         ..NetworkPolicyPort::default()
     };
     NetworkPolicy {
-        metadata: ObjectMeta {
-            name: Some(NAME.into()),
-            namespace: Some(namespace.into()),
-            labels: Some(
-                [
-                    (words::MANAGED_BY, words::MUON),
-                    (words::APP_NAME, NAME),
-                    (words::APP_COMPONENT, "gateway"),
-                    (words::APP_PART_OF, words::MUON),
-                ]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-            ),
-            ..ObjectMeta::default()
-        },
+        metadata: meta::of_namespace(namespace, NAME, Component::Gateway),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector {
                 match_expressions: Some(vec![LabelSelectorRequirement {
