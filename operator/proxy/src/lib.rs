@@ -1,1 +1,47 @@
 //! The data plane: one request, routed, claimed for, loaded, forwarded, answered.
+//!
+//! ```text
+//!   listener ─► request ─► target ─► served ────────► forward ─► body / upgrade
+//!   (accept,    (one       (route,   (a slot in a      (pooled     (streams back, gives
+//!    drain)      request)   choose)   pod, or wait)     link)       the slot back)
+//!                                        │ no pod
+//!                                        ▼
+//!                             supply (home proxy, claim) ─► load (agent)
+//! ```
+//!
+//! A warm request takes the path above the arrow and meets nothing but memory and the pod: no task is spawned for it, its
+//! connection to the pod is driven by the task that serves the client. Everything below is event-driven: requests
+//! wait in a bounded queue per function, and each event (a pod, a load, a request that ended) hands out exactly
+//! the room there is. The crate knows no Kubernetes client; a claim is the trait [`Claimer`].
+
+mod access;
+mod activity;
+mod answer;
+mod apply;
+mod body;
+mod call;
+mod claim;
+mod config;
+mod endpoint;
+mod forward;
+mod headers;
+mod listener;
+mod load;
+mod metrics;
+mod peer;
+mod proxy;
+mod random;
+mod request;
+mod served;
+mod slots;
+mod stall;
+mod supply;
+mod target;
+mod upgrade;
+
+pub use apply::Change;
+pub use claim::{Claim, ClaimError, ClaimRequest, Claimer};
+pub use config::Config;
+pub use listener::Listeners;
+pub use peer::Peer;
+pub use proxy::Proxy;

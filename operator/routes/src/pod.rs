@@ -64,7 +64,9 @@ impl Pod {
             revision: text(words::REVISION),
             own: labels.get(words::MODE).is_some_and(|mode| mode == "deployment"),
             ready: ready.is_some(),
-            ready_since: ready.and_then(|condition| condition.last_transition_time.as_ref()).map(|time| time.0.as_second()),
+            ready_since: ready
+                .and_then(|condition| condition.last_transition_time.as_ref())
+                .map(|time| time.0.as_second()),
             deleting: pod.metadata.deletion_timestamp.is_some(),
             version: crate::resource_version(pod.resource_version().as_deref()),
         })

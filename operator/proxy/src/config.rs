@@ -1,0 +1,89 @@
+//! What a proxy is told when it starts. Every bound of the data plane is here.
+
+use std::time::Duration;
+
+use muon_crds::words;
+
+/// Settings of a proxy. [`Config::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of this proxy's pod: by it the proxies tell each other apart.
+    pub name: String,
+    /// Base URL of the store, told to agents.
+    pub store: String,
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// Port of the agent in every pod (tests have their own).
+    pub agent_port: u16,
+    /// Port of the other proxies' peer listener, unless a [`crate::Peer`] names its own.
+    pub peer_port: u16,
+    /// Requests that may wait for one function.
+    pub queue_per_function: usize,
+    /// Requests that may wait in all.
+    pub queue_total: usize,
+    /// Client connections at once, per listener; more wait to be accepted.
+    pub max_connections: usize,
+    /// Headers of a request.
+    pub max_headers: usize,
+    /// Bytes of a request's line and headers.
+    pub max_header_bytes: usize,
+    /// Time in which a request's headers must have come; also how long a connection may lie idle.
+    pub header_timeout: Duration,
+    /// How long a body or a tunnel may be silent, either way.
+    pub body_idle: Duration,
+    /// How long a connection to a pod is kept unused. Shorter than the shortest keep-alive of usual servers (5 s), so
+    /// that a request hardly ever meets a connection that is just being closed.
+    pub pool_idle: Duration,
+    /// Connections kept unused per pod.
+    pub pool_size: usize,
+    /// Time in which a pod, an agent or a peer must take a connection.
+    pub connect_timeout: Duration,
+    /// How long requests wait at a loaded function before more pods are asked for: no longer queue than the pods
+    /// finish in this time is no reason.
+    pub patience: Duration,
+    /// Whole time that one load may take.
+    pub load_timeout: Duration,
+    /// How long a load that failed in the user's code is answered from memory; doubles with each failure.
+    pub failure_memory: Duration,
+    /// How long a pod that could not be reached is left out when no event tells of it; doubles with each failure.
+    pub ejection: Duration,
+    /// How long a signed order is good for.
+    pub order_life: Duration,
+    /// At shutdown: how long requests are still taken after readiness is gone, so that nobody is sent here any more.
+    pub drain_delay: Duration,
+    /// At shutdown: how long requests in flight may then take.
+    pub drain_timeout: Duration,
+    /// Write a log line per request.
+    pub access_log: bool,
+}
+
+impl Config {
+    /// The defaults, for the proxy of this name and this store.
+    pub fn new(name: impl Into<String>, store: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            store: store.into(),
+            cluster_domain: "cluster.local".to_owned(),
+            agent_port: words::PORT_AGENT,
+            peer_port: words::PORT_PEER,
+            queue_per_function: 1_000,
+            queue_total: 10_000,
+            max_connections: 16_384,
+            max_headers: 100,
+            max_header_bytes: 64 * 1024,
+            header_timeout: Duration::from_secs(75),
+            body_idle: Duration::from_secs(600),
+            pool_idle: Duration::from_secs(4),
+            pool_size: 256,
+            connect_timeout: Duration::from_secs(1),
+            patience: Duration::from_millis(250),
+            load_timeout: Duration::from_secs(60),
+            failure_memory: Duration::from_secs(2),
+            ejection: Duration::from_secs(2),
+            order_life: Duration::from_secs(120),
+            drain_delay: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(50),
+            access_log: true,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Accepting connections, and ending well.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::Body;
+use crate::headers::Origin;
+use crate::metrics::Entry;
+use crate::proxy::Proxy;
+use crate::request::Client;
+use crate::stall::Stall;
+
+/// The sockets, bound by the caller.
+#[derive(Debug)]
+pub struct Listeners {
+    /// Routes from inside the cluster.
+    pub gateway: TcpListener,
+    /// Routes from Ingress controllers.
+    pub ingress: TcpListener,
+    /// Functions by name.
+    pub functions: TcpListener,
+    /// Proxies and the operator.
+    pub peer: TcpListener,
+}
+
+/// The end of all connections. The flag beside the token is what a busy connection looks at: asking the token
+/// takes a lock that all of them share.
+#[derive(Clone, Debug, Default)]
+struct Stop {
+    token: CancellationToken,
+    set: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn now(&self) {
+        self.set.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+}
+
+impl Proxy {
+    /// Serves until `shutdown` is over, then drains: for a while requests are still taken though readiness is gone, then no
+    /// connection is accepted, and what is in flight may end within its bound.
+    pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: impl Future<Output = ()>) {
+        let stop = Stop::default();
+        let config = &self.shared.config;
+        let tasks = &self.shared.tasks;
+        let pruning = tokio::spawn(Arc::clone(&self).prune());
+        let Listeners { gateway, ingress, functions, peer } = listeners;
+        let entries = [
+            (gateway, Some(Entry::Gateway)),
+            (ingress, Some(Entry::Ingress)),
+            (functions, Some(Entry::Functions)),
+            (peer, None),
+        ];
+        for (listener, entry) in entries {
+            tasks.spawn(Arc::clone(&self).accept(listener, entry, stop.clone()));
+        }
+        shutdown.await;
+        self.draining.store(true, Ordering::Relaxed);
+        tracing::info!(delay = ?config.drain_delay, "shutting down: not ready any more, still serving");
+        tokio::time::sleep(config.drain_delay).await;
+        stop.now();
+        tasks.close();
+        if tokio::time::timeout(config.drain_timeout, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "shutting down with connections still busy");
+        }
+        pruning.abort();
+    }
+
+    async fn accept(self: Arc<Self>, listener: TcpListener, entry: Option<Entry>, stop: Stop) {
+        let places = Arc::new(Semaphore::new(self.shared.config.max_connections));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                biased;
+                () = stop.token.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let serving = Arc::clone(&self).serve_connection(stream, address, entry, stop.clone(), place);
+                    self.shared.tasks.spawn(serving);
+                }
+                Err(error) => {
+                    // Out of file descriptors, mostly: some connection has to end first.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_connection(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        entry: Option<Entry>,
+        stop: Stop,
+        _place: OwnedSemaphorePermit,
+    ) {
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let config = &self.shared.config;
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_timeout)
+            .max_header_size(config.max_header_bytes);
+        if config.max_headers != 100 {
+            // Naming the bound costs an allocation a request; this one is hyper's own.
+            builder.max_headers(config.max_headers);
+        }
+        let io = Stall::new(TokioIo::new(stream), config.body_idle);
+        let connections = self.shared.metrics.connections.clone();
+        connections.inc();
+        match entry {
+            Some(entry) => {
+                let client = Arc::new(Client { entry, origin: Origin::new(address.ip()) });
+                let proxy = Arc::clone(&self);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let (proxy, client) = (Arc::clone(&proxy), Arc::clone(&client));
+                    async move { Ok::<Response<Body>, Infallible>(proxy.answer(&client, request).await) }
+                });
+                let connection = builder.serve_connection(io, service).with_upgrades();
+                drive(pin!(connection), stop, |connection| connection.graceful_shutdown()).await;
+            }
+            None => {
+                let proxy = Arc::clone(&self);
+                let service = service_fn(move |request: Request<Incoming>| {
+                    let proxy = Arc::clone(&proxy);
+                    async move { Ok::<Response<Body>, Infallible>(proxy.answer_peer(request).await) }
+                });
+                let connection = builder.serve_connection(io, service);
+                drive(pin!(connection), stop, |connection| connection.graceful_shutdown()).await;
+            }
+        }
+        connections.dec();
+    }
+}
+
+/// Drives a connection to its end; told to stop, it ends after the request that it is at.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    mut connection: std::pin::Pin<&mut C>,
+    stop: Stop,
+    graceful: impl FnOnce(std::pin::Pin<&mut C>),
+) {
+    let mut stopped = pin!(stop.token.cancelled());
+    let mut graceful = Some(graceful);
+    let mut registered = false;
+    let ended = std::future::poll_fn(|cx| {
+        // Registered once, so that the stop wakes this task.
+        if !registered || (graceful.is_some() && stop.is_set()) {
+            registered = true;
+            if stopped.as_mut().poll(cx).is_ready() {
+                if let Some(graceful) = graceful.take() {
+                    graceful(connection.as_mut());
+                }
+            }
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,187 @@
+//! Loading: before its first request to a pod, every proxy asks the pod's agent to load, and so never has to guess.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use http::StatusCode;
+use muon_crds::wire::{Component, Failure, LoadReport, LoadRequest};
+use muon_order::{Load as LoadOrder, Order};
+use muon_routes::Function;
+
+use crate::answer::Refusal;
+use crate::call::{self, CallError};
+use crate::endpoint::Endpoint;
+use crate::proxy::Proxy;
+use crate::served::{CodeFailure, Inner, Served};
+use crate::slots::Load;
+
+/// What a failed load means.
+enum Meaning {
+    /// The user's code or archive cannot be loaded, here or anywhere: who says so, and what.
+    Code(Component, String),
+    /// This pod will never load it; another one may.
+    Pod(String),
+    /// The agent cannot be reached.
+    Unreachable(String),
+    /// It may go well in a moment.
+    Later(String),
+}
+
+/// Seconds since the epoch.
+pub(crate) fn epoch() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl Proxy {
+    /// Loads a pod whose slot has been marked as loading. No request waits in here: all wait in the queue.
+    pub(crate) fn start_load(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        function: &Arc<Function>,
+        endpoint: Arc<Endpoint>,
+    ) {
+        let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(function));
+        tokio::spawn(async move {
+            let started = Instant::now();
+            let outcome = proxy.load(&function, &endpoint).await;
+            let metrics = &proxy.shared.metrics;
+            metrics.cold_load.observe(started.elapsed().as_secs_f64());
+            let mut inner = served.lock();
+            match outcome {
+                Ok(report) => {
+                    if report.already {
+                        metrics.loads_already.inc()
+                    } else {
+                        metrics.loads_done.inc()
+                    }
+                    if inner.slots.loaded(&endpoint.uid) {
+                        inner.failure = None;
+                    }
+                    served.pump(&mut inner);
+                }
+                Err(meaning) => proxy.load_failed(&served, &mut inner, &function, &endpoint, meaning),
+            }
+            drop(inner);
+            served.changed.send_replace(());
+        });
+    }
+
+    async fn load(&self, function: &Function, endpoint: &Endpoint) -> Result<LoadReport, Meaning> {
+        let config = &self.shared.config;
+        let Some(serving) = &function.serving else { return Err(Meaning::Later("nothing is served of it".to_owned())) };
+        let order = self.signer.sign(&Order::Load(LoadOrder {
+            pod_uid: Some(endpoint.uid.to_string()),
+            function_uid: function.uid.to_string(),
+            revision: serving.revision.clone(),
+            digest: serving.digest.clone(),
+            until: Some(epoch() + config.order_life.as_secs()),
+        }));
+        let request = LoadRequest {
+            order,
+            store: config.store.clone(),
+            entrypoint: serving.entrypoint.clone(),
+            function: function.name().to_owned(),
+            namespace: function.namespace().to_owned(),
+            timeout_ms: u64::try_from(config.load_timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let agent = SocketAddr::new(endpoint.address.ip(), config.agent_port);
+        // The agent keeps the time itself; the margin lets its answer arrive.
+        let timeout = config.load_timeout + Duration::from_secs(5);
+        call::post(agent, "/v1/load", &request, None, config.connect_timeout, timeout).await.map_err(meaning)
+    }
+
+    fn load_failed(
+        &self,
+        served: &Arc<Served>,
+        inner: &mut Inner,
+        function: &Function,
+        endpoint: &Endpoint,
+        meaning: Meaning,
+    ) {
+        let (now, uid) = (Instant::now(), &*endpoint.uid);
+        let base = self.shared.config.ejection;
+        let metrics = &self.shared.metrics;
+        let pod = &endpoint.name;
+        if inner.slots.get_mut(uid).is_none() {
+            // Its revision is over, or the pod is gone.
+            return;
+        }
+        match meaning {
+            Meaning::Code(component, message) => {
+                metrics.loads_code.inc();
+                tracing::warn!(function = function.key(), %pod, %message, "the function's code cannot be loaded");
+                set_broken(inner, uid);
+                let refusal = self.remember(inner, function, component, message, now);
+                if inner.slots.good(now) == 0 {
+                    served.refuse_all(inner, &refusal);
+                }
+                self.shared.bump();
+            }
+            Meaning::Pod(message) => {
+                metrics.loads_failed.inc();
+                tracing::warn!(function = function.key(), %pod, %message, "the pod cannot take the function");
+                set_broken(inner, uid);
+                inner.no_pod = Some(message);
+                self.shared.bump();
+            }
+            Meaning::Unreachable(message) => {
+                metrics.ejections.inc();
+                tracing::warn!(function = function.key(), %pod, %message, "the pod's agent cannot be reached");
+                inner.no_pod = Some(message);
+                inner.slots.put_out(uid, base, now);
+            }
+            Meaning::Later(message) => {
+                metrics.loads_failed.inc();
+                tracing::warn!(function = function.key(), %pod, %message, "the load failed and will be tried again");
+                inner.no_pod = Some(message);
+                inner.slots.put_out(uid, base / 8, now);
+            }
+        }
+        served.pump(inner);
+    }
+
+    /// Remembers that the code cannot be loaded, for longer each time.
+    fn remember(
+        &self,
+        inner: &mut Inner,
+        function: &Function,
+        by: Component,
+        message: String,
+        now: Instant,
+    ) -> Refusal {
+        let revision = function.serving.as_ref().map(|serving| serving.revision.clone()).unwrap_or_default();
+        let times =
+            inner.failure.as_ref().filter(|failure| failure.revision == revision).map_or(0, |failure| failure.times);
+        let lasts = self.shared.config.failure_memory * 2u32.pow(times.min(5));
+        let refusal =
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "LoadFailed", message.clone()).by(by).retry_after(lasts);
+        inner.failure =
+            Some(CodeFailure { revision, message, refusal: refusal.clone(), times: times + 1, until: now + lasts });
+        refusal
+    }
+}
+
+fn set_broken(inner: &mut Inner, uid: &str) {
+    if let Some(slot) = inner.slots.get_mut(uid) {
+        slot.load = Load::Broken;
+    }
+}
+
+fn meaning(error: CallError) -> Meaning {
+    let text = error.to_string();
+    match error {
+        CallError::Dial(..) => Meaning::Unreachable(text),
+        CallError::Broken(..) | CallError::Timeout(..) => Meaning::Later(text),
+        CallError::Status(_, status, body) => {
+            let failure: Option<Failure> = serde_json::from_slice(&body).ok();
+            let message = failure.as_ref().map_or(text, |failure| failure.message.clone());
+            match failure.map(|failure| failure.component) {
+                Some(by) if status == StatusCode::UNPROCESSABLE_ENTITY => Meaning::Code(by, message),
+                Some(by @ Component::Runtime) if status.is_client_error() => Meaning::Code(by, message),
+                _ if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Meaning::Pod(message),
+                _ => Meaning::Later(message),
+            }
+        }
+    }
+}

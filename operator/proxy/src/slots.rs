@@ -1,0 +1,178 @@
+//! A function's pods of its current revision, as one proxy may use them, and the choice among them. No IO here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muon_routes::Pod;
+
+use crate::endpoint::Endpoint;
+
+/// How far a pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Nothing was asked of its agent by this proxy yet.
+    New,
+    /// Its agent was asked.
+    Loading,
+    /// Its agent said that the code is loaded.
+    Loaded,
+    /// It can never serve this function.
+    Broken,
+}
+
+/// One pod.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) pod: Arc<Pod>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) load: Load,
+    /// Left out until then: it could not be reached, or its load is tried again.
+    out_until: Option<Instant>,
+    /// Failures to reach it in a row.
+    failures: u32,
+}
+
+impl Slot {
+    fn new(pod: &Arc<Pod>) -> Option<Self> {
+        let endpoint = Endpoint::new(&pod.uid, &pod.name, pod.ip?, pod.port);
+        Some(Self { pod: Arc::clone(pod), endpoint: Arc::new(endpoint), load: Load::New, out_until: None, failures: 0 })
+    }
+
+    /// It may be given requests or a load now.
+    fn is_up(&self, now: Instant) -> bool {
+        self.pod.is_serving() && self.out_until.is_none_or(|until| until <= now)
+    }
+
+    /// It counts as a pod that serves or soon will.
+    fn is_good(&self, now: Instant) -> bool {
+        self.load != Load::Broken && self.is_up(now)
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    /// Pods that may be given nothing more and still have requests in them.
+    leaving: Vec<Arc<Endpoint>>,
+}
+
+impl Slots {
+    /// Takes over what the pod index says: `pods` are the function's claimed pods of the current revision.
+    pub(crate) fn refresh(&mut self, pods: Vec<Arc<Pod>>) {
+        let mut old = std::mem::take(&mut self.slots);
+        for pod in pods {
+            let known =
+                old.iter().position(|slot| slot.pod.uid == pod.uid && Some(slot.endpoint.address.ip()) == pod.ip);
+            match known {
+                Some(at) => {
+                    let mut slot = old.swap_remove(at);
+                    if slot.pod != pod {
+                        // The watch knows better than what this proxy met.
+                        slot.out_until = None;
+                        slot.pod = pod;
+                    }
+                    self.slots.push(slot);
+                }
+                None => self.slots.extend(Slot::new(&pod)),
+            }
+        }
+        self.leave(old);
+    }
+
+    /// Drops all: the revision is another one.
+    pub(crate) fn clear(&mut self) {
+        let old = std::mem::take(&mut self.slots);
+        self.leave(old);
+    }
+
+    fn leave(&mut self, slots: Vec<Slot>) {
+        self.leaving.retain(|endpoint| endpoint.in_flight() > 0);
+        self.leaving.extend(slots.into_iter().map(|slot| slot.endpoint).filter(|endpoint| endpoint.in_flight() > 0));
+    }
+
+    /// The least loaded pod with room for one more.
+    pub(crate) fn choose(&self, room: u32, now: Instant) -> Option<&Arc<Endpoint>> {
+        let ready = self.slots.iter().filter(|slot| slot.load == Load::Loaded && slot.is_up(now));
+        let least = ready.min_by_key(|slot| slot.endpoint.in_flight())?;
+        (least.endpoint.in_flight() < room).then_some(&least.endpoint)
+    }
+
+    pub(crate) fn get_mut(&mut self, uid: &str) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| *slot.pod.uid == *uid)
+    }
+
+    /// Marks pods to be loaded until they have room for `waiting` requests, and gives them.
+    pub(crate) fn start_loads(&mut self, waiting: usize, room: u32, now: Instant) -> Vec<Arc<Endpoint>> {
+        let room = room as usize;
+        let coming = self.slots.iter().filter(|slot| slot.load == Load::Loading && slot.is_up(now)).count();
+        let mut missing = waiting.saturating_sub(coming * room);
+        let mut started = Vec::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.load == Load::New && slot.is_up(now)) {
+            if missing == 0 {
+                break;
+            }
+            slot.load = Load::Loading;
+            missing = missing.saturating_sub(room);
+            started.push(Arc::clone(&slot.endpoint));
+        }
+        started
+    }
+
+    /// Leaves a pod out for a while, longer each time in a row.
+    pub(crate) fn put_out(&mut self, uid: &str, base: Duration, now: Instant) {
+        if let Some(slot) = self.get_mut(uid) {
+            slot.failures = (slot.failures + 1).min(6);
+            slot.out_until = Some(now + base * 2u32.pow(slot.failures - 1));
+            if slot.load == Load::Loading {
+                slot.load = Load::New;
+            }
+        }
+    }
+
+    pub(crate) fn loaded(&mut self, uid: &str) -> bool {
+        let Some(slot) = self.get_mut(uid) else { return false };
+        slot.load = Load::Loaded;
+        slot.failures = 0;
+        true
+    }
+
+    /// Pods that serve or soon will.
+    pub(crate) fn good(&self, now: Instant) -> u32 {
+        self.slots.iter().filter(|slot| slot.is_good(now)).count() as u32
+    }
+
+    /// Pods that serve.
+    pub(crate) fn ready(&self, now: Instant) -> u32 {
+        self.slots.iter().filter(|slot| slot.load == Load::Loaded && slot.is_up(now)).count() as u32
+    }
+
+    pub(crate) fn loading(&self) -> bool {
+        self.slots.iter().any(|slot| slot.load == Load::Loading)
+    }
+
+    /// Pods that the function holds, whatever their condition.
+    pub(crate) fn all(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        let leaving = self.leaving.iter().map(|endpoint| endpoint.in_flight());
+        self.slots.iter().map(|slot| slot.endpoint.in_flight()).chain(leaving).sum()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// A good pod that is not among `known`.
+    pub(crate) fn another(&self, known: &[String], now: Instant) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.is_good(now) && !known.iter().any(|uid| **uid == *slot.pod.uid))
+    }
+
+    /// Every pod with requests in it, or that had some.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Arc<Endpoint>, Load)> {
+        let leaving = self.leaving.iter().map(|endpoint| (endpoint, Load::Loaded));
+        self.slots.iter().map(|slot| (&slot.endpoint, slot.load)).chain(leaving)
+    }
+}
