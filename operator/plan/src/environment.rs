@@ -79,7 +79,8 @@ pub struct PoolDecision {
     pub replicas: i32,
     /// Free pods to be set `retiring` with `pod-deletion-cost: -1000` (tested: uid, state free).
     pub retire: Vec<PodRef>,
-    /// Retiring pods that no shrinking needs any more: deleted, their ReplicaSet starts fresh ones.
+    /// Pods to be deleted: ended ones, and retiring ones that no shrinking needs any more, for which their ReplicaSet
+    /// starts fresh ones.
     pub discard: Vec<PodRef>,
     /// Pools of earlier templates.
     pub old: Vec<OldPool>,

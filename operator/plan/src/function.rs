@@ -90,6 +90,9 @@ pub struct Usage {
     /// Whether any proxy has sent it anything: then the code has been loaded.
     #[serde(default)]
     pub used: bool,
+    /// Whether any proxy says that nothing can be loaded into it any more: it is replaced.
+    #[serde(default)]
+    pub broken: bool,
     /// Requests in flight in it, summed.
     #[serde(default)]
     pub in_flight: u32,
@@ -158,7 +161,7 @@ pub struct Scale {
     pub old: Vec<OldDeployment>,
     /// Pods to be set `draining` (tested: uid, state claimed), with `pod-deletion-cost: -1000`.
     pub drain: Vec<PodRef>,
-    /// Drained pods to be deleted, with a UID precondition.
+    /// Drained and ended pods to be deleted, with a UID precondition.
     pub delete: Vec<PodRef>,
     /// Pods of the pool that must be there though nobody calls (`scaling.min`, `replicas`): when there are fewer, a
     /// proxy is asked for them (`POST /v1/pod`, with this as `pods`). 0: nothing to ask.

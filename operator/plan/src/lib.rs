@@ -35,6 +35,3 @@ pub use finding::{Heals, Invalid, Note, NoteType, Report};
 pub use seen::{PodRef, SeenDeployment, SeenPod};
 pub use settings::Settings;
 pub use shrink::OldStep;
-
-#[cfg(test)]
-mod golden;

@@ -27,8 +27,7 @@ pub fn network_policy(namespace: &str, muon_namespace: &str) -> NetworkPolicy {
         pod_selector: Some(labels(&[(words::APP_COMPONENT, "proxy"), (words::APP_PART_OF, words::MUON)])),
         ..NetworkPolicyPeer::default()
     };
-    let metrics =
-        NetworkPolicyPeer { namespace_selector: Some(labels(&[METRICS])), ..NetworkPolicyPeer::default() };
+    let metrics = NetworkPolicyPeer { namespace_selector: Some(labels(&[METRICS])), ..NetworkPolicyPeer::default() };
     let agent = NetworkPolicyPort {
         port: Some(IntOrString::Int(i32::from(words::PORT_AGENT))),
         protocol: Some("TCP".into()),

@@ -98,7 +98,13 @@ impl SeenPod {
 
     /// Whether a ReplicaSet still counts it: not on its way out, and not ended.
     pub fn counts(&self) -> bool {
-        !self.terminating && self.phase != "Succeeded" && self.phase != "Failed"
+        !self.terminating && !self.ended()
+    }
+
+    /// Whether it has ended for good (evicted, its node shut down). Nothing starts it again, and nobody but us
+    /// removes it.
+    pub fn ended(&self) -> bool {
+        self.phase == "Succeeded" || self.phase == "Failed"
     }
 
     /// The pod to act on.

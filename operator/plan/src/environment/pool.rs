@@ -24,7 +24,9 @@ pub fn pool_size(observed: &Observed, valid: &Valid) -> PoolDecision {
         old
     });
     let old = old.collect();
-    PoolDecision { replicas: step.replicas, retire, discard: step.discard, old }
+    let ended = observed.pods.iter().filter(|pod| pod.ended() && !pod.terminating && standing(pod).is_some());
+    let discard = step.discard.into_iter().chain(ended.map(SeenPod::reference)).collect();
+    PoolDecision { replicas: step.replicas, retire, discard, old }
 }
 
 /// A pool of an earlier template: all free pods retire, then it shrinks to nothing, then it goes.
@@ -43,21 +45,25 @@ fn leave(observed: &Observed, pool: &SeenDeployment) -> (OldPool, Vec<PodRef>) {
     (OldPool { name: pool.name.clone(), uid: pool.uid.clone(), step: next }, step.mark)
 }
 
-/// The pods that the pool's ReplicaSet counts, those on their way out included.
+/// The pods that the pool's ReplicaSet owns, those on their way out included.
 fn members<'a>(observed: &'a Observed, hash: &str) -> Vec<Member<'a>> {
-    let standing = |pod: &SeenPod| match pod.state()? {
-        State::Free => Some(Standing::Spare),
-        State::Reserved => Some(Standing::Needed),
-        // Nobody can claim a retiring pod: it is out of use from the moment it is labelled.
-        State::Retiring => Some(Standing::Gone),
-        State::Claimed | State::Draining => None,
-    };
     observed
         .pods
         .iter()
         .filter(|pod| pod.pool.as_deref() == Some(hash))
         .filter_map(|pod| Some(Member { pod, standing: standing(pod)? }))
         .collect()
+}
+
+/// What may be done with a generic pod; none when it is no longer the pool's.
+fn standing(pod: &SeenPod) -> Option<Standing> {
+    match pod.state()? {
+        State::Free => Some(Standing::Spare),
+        State::Reserved => Some(Standing::Needed),
+        // Nobody can claim a retiring pod: it is out of use from the moment it is labelled.
+        State::Retiring => Some(Standing::Gone),
+        State::Claimed | State::Draining => None,
+    }
 }
 
 #[cfg(test)]

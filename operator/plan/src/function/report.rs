@@ -45,7 +45,7 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
 
 /// What requests are to be served with from now on. A revision of the pool takes over at once: requests wait for
 /// its first pod. One with its own pods takes over from running ones only when it has a ready pod itself.
-fn next(observed: &Observed, resolved: &Resolved) -> Serving {
+pub(super) fn next(observed: &Observed, resolved: &Resolved) -> Serving {
     let wanted = &resolved.serving;
     let present = observed.object.status.as_ref().and_then(|status| status.serving.as_ref());
     match present {
@@ -153,7 +153,7 @@ fn loaded(observed: &Observed, wanted: &Serving) -> Said {
     }
     let has_loaded = |used: &UsedPod| {
         serves(used, &wanted.revision)
-            && (used.pod.own && used.pod.ready || used.usage.as_ref().is_some_and(|usage| usage.used))
+            && (used.pod.own && used.pod.ready || used.usage.as_ref().is_some_and(|usage| usage.used && !usage.broken))
     };
     if observed.pods.iter().any(has_loaded) {
         return yes(ConditionType::Loaded, "Loaded", "a pod has loaded the code");

@@ -6,9 +6,10 @@
 use muon_crds::FunctionSpec;
 use muon_crds::function::{Mode, Serving};
 use muon_crds::words::State;
+use muon_crds::{ConditionType, condition};
 
-use super::report::{applied_everywhere, ready_pods};
-use super::{Observed, OldDeployment, Resolved, Scale, UsedPod};
+use super::report::{applied_everywhere, next, ready_pods};
+use super::{Observed, OldDeployment, Resolved, Scale, Usage, UsedPod};
 use crate::seen::SeenDeployment;
 use crate::shrink::{Member, OldStep, Shrink, Standing, shrink};
 
@@ -26,7 +27,8 @@ pub fn own_replicas(spec: &FunctionSpec, wanted: u32, kept: i32) -> i32 {
 
 /// One step towards the number of pods that is asked for. `wanted` is what [`super::validate`] resolved, if it did.
 pub fn scale(observed: &Observed, wanted: Option<&Resolved>) -> Scale {
-    let view = View::of(observed, wanted);
+    let serving = wanted.map(|resolved| next(observed, resolved)).or_else(|| written(observed).cloned());
+    let view = View::of(observed, wanted, serving.as_ref());
     let mut scale = view.pool();
     view.own(&mut scale);
     scale
@@ -36,27 +38,32 @@ pub fn scale(observed: &Observed, wanted: Option<&Resolved>) -> Scale {
 struct View<'a> {
     observed: &'a Observed,
     spec: &'a FunctionSpec,
-    /// What the proxies are told to serve with.
+    /// What the proxies are told to serve with, now or by this visit.
     serving: Option<&'a Serving>,
     /// What is asked for.
     wanted: Option<&'a Serving>,
     /// No proxy sends anything to another revision than the serving one any more.
     switched: bool,
+    /// `spec.replicas` holds a number: a pod too many goes, idle or not, once it is drained.
+    held: bool,
     idle_ms: u64,
 }
 
+fn written(observed: &Observed) -> Option<&Serving> {
+    observed.object.status.as_ref().and_then(|status| status.serving.as_ref())
+}
+
 impl<'a> View<'a> {
-    fn of(observed: &'a Observed, wanted: Option<&'a Resolved>) -> Self {
+    fn of(observed: &'a Observed, wanted: Option<&'a Resolved>, serving: Option<&'a Serving>) -> Self {
         let spec = &observed.object.spec;
-        // Held at a number, a pod too many goes as soon as nothing is in flight in it.
-        let idle_seconds = if spec.replicas > 0 { 0 } else { spec.scaling.idle_seconds };
         Self {
             observed,
             spec,
-            serving: observed.object.status.as_ref().and_then(|status| status.serving.as_ref()),
+            serving,
             wanted: wanted.map(|resolved| &resolved.serving),
-            switched: applied_everywhere(observed),
-            idle_ms: u64::try_from(idle_seconds).unwrap_or_default() * 1000,
+            switched: written(observed) == serving && applied_everywhere(observed),
+            held: spec.replicas > 0,
+            idle_ms: u64::try_from(spec.scaling.idle_seconds).unwrap_or_default() * 1000,
         }
     }
 
@@ -70,11 +77,12 @@ impl<'a> View<'a> {
 
     fn standing(&self, used: &UsedPod) -> Standing {
         let revision = used.pod.revision.as_deref();
-        let idle = |usage: &super::Usage| usage.in_flight == 0 && usage.idle_ms >= self.idle_ms;
-        let drained = |usage: &super::Usage| usage.in_flight == 0 && usage.seen;
+        let idle = |usage: &Usage| self.held || usage.in_flight == 0 && usage.idle_ms >= self.idle_ms;
+        let drained = |usage: &Usage| usage.in_flight == 0 && usage.seen;
         match used.pod.state() {
             Some(State::Draining) if used.usage.as_ref().is_some_and(drained) => Standing::Gone,
             Some(State::Draining) => Standing::Leaving,
+            Some(State::Claimed) if is_broken(used) => Standing::Leaving,
             Some(State::Claimed) if self.is_serving(revision) => match &used.usage {
                 Some(usage) if idle(usage) => Standing::Spare,
                 _ => Standing::Needed,
@@ -100,7 +108,8 @@ impl<'a> View<'a> {
         usize::try_from(floor).unwrap_or_default()
     }
 
-    /// Claimed generic pods: idle ones beyond the floor drain, those of earlier revisions all do.
+    /// Claimed generic pods: idle ones beyond the floor drain, those of earlier revisions all do. And of all pods,
+    /// broken ones drain and ended ones are deleted.
     fn pool(&self) -> Scale {
         let all = self.members(false, |_| true);
         let serving = |member: &&Member<'_>| self.is_serving(member.pod.revision.as_deref());
@@ -112,14 +121,27 @@ impl<'a> View<'a> {
         let spare = all.iter().filter(|member| member.standing == Standing::Spare);
         let (current, earlier): (Vec<_>, Vec<_>) = spare.partition(serving);
         let surplus = current.into_iter().take(there.saturating_sub(self.floor()));
-        let is_pool = self.serving.is_some_and(|serving| serving.mode == Mode::Pool);
-        let missing = is_pool && there < self.floor();
+        let drain = surplus.chain(earlier).map(|member| member.pod.reference());
+        let gone = all.iter().filter(|it| it.standing == Standing::Gone).map(|it| it.pod.reference());
+
+        let pods = || self.observed.pods.iter();
+        let is_claimed = |used: &UsedPod| used.pod.counts() && used.pod.state() == Some(State::Claimed);
+        let broken = pods().filter(|used| is_broken(used) && is_claimed(used)).map(|used| used.pod.reference());
+        let ended = pods().filter(|used| used.pod.ended() && !used.pod.terminating).map(|used| used.pod.reference());
         Scale {
-            drain: surplus.chain(earlier).map(|member| member.pod.reference()).collect(),
-            delete: all.iter().filter(|it| it.standing == Standing::Gone).map(|it| it.pod.reference()).collect(),
-            claim: if missing { u32::try_from(self.floor()).unwrap_or(u32::MAX) } else { 0 },
+            drain: drain.chain(broken).collect(),
+            delete: gone.chain(ended).collect(),
+            claim: if self.claims() && there < self.floor() { count(self.floor()) } else { 0 },
             ..Scale::default()
         }
+    }
+
+    /// Whether pods are claimed though nobody calls: not while the code is known not to load.
+    fn claims(&self) -> bool {
+        let is_pool = self.serving.is_some_and(|serving| serving.mode == Mode::Pool);
+        let status = self.observed.object.status.as_ref();
+        let loaded = status.and_then(|status| condition::find(&status.conditions, ConditionType::Loaded));
+        is_pool && self.switched && loaded.is_none_or(|loaded| loaded.status != "False")
     }
 
     /// Own Deployments: one for what is asked for, and those of other revisions.
@@ -176,6 +198,14 @@ impl<'a> View<'a> {
         let least = i32::from(running);
         own_replicas(self.spec, self.observed.demand.wanted, least)
     }
+}
+
+fn is_broken(used: &UsedPod) -> bool {
+    used.usage.as_ref().is_some_and(|usage| usage.broken)
+}
+
+fn count(pods: usize) -> u32 {
+    u32::try_from(pods).unwrap_or(u32::MAX)
 }
 
 fn is_of(own: &SeenDeployment, revision: &str) -> bool {
