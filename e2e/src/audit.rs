@@ -24,6 +24,7 @@ pub struct Entry {
     impersonated_user: Option<User>,
     object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
+    stage_timestamp: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -79,6 +80,11 @@ impl Audit {
 }
 
 impl Entry {
+    /// When it was answered, by the clock of the API server.
+    pub fn answered(&self) -> jiff::Timestamp {
+        self.stage_timestamp.parse().expect("an RFC 3339 time")
+    }
+
     /// Who asked; the impersonated user where there is one.
     pub fn user(&self) -> &str {
         &self.impersonated_user.as_ref().unwrap_or(&self.user).username

@@ -10,6 +10,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod audit;
+pub mod cluster;
 pub mod control_plane;
+pub mod load;
 pub mod manifest;
+pub mod route;
+pub mod scene;
+pub mod socket;
 pub mod wait;

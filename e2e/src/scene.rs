@@ -1,0 +1,297 @@
+//! A namespace with Environments, and what a test puts into it.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::runtime::conditions::is_deleted;
+use kube::{Client, Resource, ResourceExt as _};
+use muon_crds::{Environment, Function, HTTPTrigger, Package, condition, words};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+
+use crate::cluster::Cluster;
+use crate::manifest::{self, documents};
+use crate::route::Route;
+use crate::wait;
+
+/// Until an object that is in order says so.
+pub const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Until a pod is gone, its grace included.
+const GONE_WITHIN: Duration = Duration::from_secs(90);
+
+static SHARED: OnceCell<String> = OnceCell::const_new();
+
+/// A namespace of a test's own, or the shared one.
+pub struct Scene {
+    /// The cluster it is in.
+    pub cluster: &'static Cluster,
+    /// The administrator's client.
+    pub client: Client,
+    /// Its name.
+    pub namespace: String,
+}
+
+impl Scene {
+    /// A new namespace with the Python Environment, its pool of this size.
+    pub async fn open(name: &str, pool: Value) -> Self {
+        let scene = Self::empty(name).await;
+        scene.environment("python", pool).await;
+        scene
+    }
+
+    /// The namespace that tests share which only add functions of their own names, with a Python pool for them.
+    pub async fn shared() -> Self {
+        let cluster = Cluster::get();
+        let namespace = SHARED.get_or_init(async || Self::open("shared", json!({"min": 4, "max": 12})).await.namespace);
+        Self { cluster, client: cluster.client().await, namespace: namespace.await.clone() }
+    }
+
+    /// A new namespace with nothing in it.
+    pub async fn empty(name: &str) -> Self {
+        let cluster = Cluster::get();
+        let client = cluster.client().await;
+        let namespace: Namespace = manifest::parse(json!({
+            "metadata": {
+                "generateName": format!("e2e-{name}-"),
+                "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+            },
+        }));
+        let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
+        Self { cluster, client, namespace: made.name_any() }
+    }
+
+    /// Copies an installed Environment into the namespace, with a pool of this size, and waits for it.
+    pub async fn environment(&self, name: &str, pool: Value) {
+        let installed: Api<Environment> = Api::namespaced(self.client.clone(), "default");
+        let mut spec = serde_json::to_value(installed.get(name).await.expect("an installed Environment").spec).unwrap();
+        spec["pool"] = pool;
+        // A test's pods have nothing to finish once it has its answers.
+        spec["terminationGracePeriodSeconds"] = json!(10);
+        self.apply_value(json!({
+            "apiVersion": "muon.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name}, "spec": spec,
+        }))
+        .await;
+        self.ready::<Environment>(name).await;
+    }
+
+    /// Access to the objects of a kind in the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Applies every document of a YAML text.
+    pub async fn apply(&self, text: &str) {
+        for document in documents(text) {
+            self.apply_value(document.value()).await;
+        }
+    }
+
+    /// Applies one object, and gives what is stored then.
+    pub async fn apply_value(&self, value: Value) -> DynamicObject {
+        let object: DynamicObject = manifest::parse(value);
+        manifest::apply(&self.client, &self.namespace, &object)
+            .await
+            .unwrap_or_else(|message| panic!("{} was refused: {message}", object.name_any()))
+    }
+
+    /// Applies a Python function with its code inline and a route at `/` and below on a host of its own, and waits
+    /// until it is served. `more` is put over the Function's spec.
+    pub async fn python(&self, name: &str, code: &str, more: Value) -> Route {
+        self.python_function(name, code, more).await;
+        self.route(name, json!({"name": name})).await
+    }
+
+    /// Applies the Function alone and waits until it is served.
+    pub async fn python_function(&self, name: &str, code: &str, more: Value) -> Function {
+        self.apply_value(python(name, code, more)).await;
+        self.ready(name).await
+    }
+
+    /// Applies a route to functions, `/` and below on a host of its own, and waits until it is served.
+    pub async fn route(&self, name: &str, function: Value) -> Route {
+        let host = format!("{name}.{}.example", self.namespace);
+        self.apply_value(json!({
+            "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
+            "spec": {
+                "host": host, "pathPrefix": "/", "methods": ["GET", "POST"], "function": function, "ingress": {},
+            },
+        }))
+        .await;
+        self.ready::<HTTPTrigger>(name).await;
+        self.routed(&host).await
+    }
+
+    /// Waits until the Ingress controller, which reads Ingresses at its own pace, has the host. It asks with a
+    /// method that no route here has, so that no function is started by it.
+    pub async fn routed(&self, host: &str) -> Route {
+        let route = Route::new(&self.cluster.ingress, host);
+        wait::until("the Ingress controller has the route", READY_WITHIN, async || {
+            let reply = route.try_send(route.request(http::Method::PATCH, "/")).await;
+            reply.ok().filter(|reply| reply.status == 405).map(|_| ())
+        })
+        .await;
+        route
+    }
+
+    /// Waits until the object is `Ready` for what its spec says now.
+    pub async fn ready<K>(&self, name: &str) -> K
+    where
+        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        self.has(name, "Ready", |object: &K| {
+            condition::is_true(object.conditions(), muon_crds::ConditionType::Ready)
+                && object.observed_generation() == object.meta().generation
+        })
+        .await
+    }
+
+    /// Waits until the object is as wished, and gives it.
+    pub async fn has<K>(&self, name: &str, what: &str, wish: impl Fn(&K) -> bool) -> K
+    where
+        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        let condition = |object: Option<&K>| object.is_some_and(&wish);
+        wait::object(&self.api(), name, READY_WITHIN, what, condition).await.expect("it is there")
+    }
+
+    /// Deletes an object and waits until it is gone.
+    pub async fn delete<K>(&self, name: &str)
+    where
+        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        let api: Api<K> = self.api();
+        let Some(object) = api.get_opt(name).await.expect("the API server answers") else { return };
+        api.delete(name, &DeleteParams::default()).await.expect("it can be deleted");
+        let uid = object.uid().expect("it was stored");
+        wait::object(&api, name, READY_WITHIN, "deleted", is_deleted(&uid)).await;
+    }
+
+    /// Deletes a function and the route of its name, and waits until its pods are gone.
+    pub async fn drop_function(&self, name: &str) {
+        self.delete::<HTTPTrigger>(name).await;
+        self.delete::<Function>(name).await;
+        let gone = async || self.pods_of(name).await.is_empty().then_some(());
+        wait::until(&format!("the pods of {name} are gone"), GONE_WITHIN, gone).await;
+    }
+
+    /// The pods that wear this label.
+    pub async fn pods(&self, labels: &str) -> Vec<Pod> {
+        let all = ListParams::default().labels(labels);
+        self.api::<Pod>().list(&all).await.expect("the API server answers").items
+    }
+
+    /// The pods that serve the function.
+    pub async fn pods_of(&self, function: &str) -> Vec<Pod> {
+        self.pods(&format!("{}={function}", words::FUNCTION)).await
+    }
+
+    /// Waits until so many free pods stand ready in the Environment's pool.
+    pub async fn free(&self, environment: &str, count: usize) {
+        let selector = format!("{}={environment},{}=free", words::ENVIRONMENT, words::STATE);
+        wait::until(&format!("{count} free pods of {environment}"), READY_WITHIN, async || {
+            let ready = self.pods(&selector).await.iter().filter(|pod| is_ready(pod)).count();
+            (ready >= count).then_some(())
+        })
+        .await;
+    }
+
+    /// Names of what is left in the namespace that Muon made: everything that it labels as its own.
+    pub async fn left_over(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (group, version, kind, plural) in [
+            ("", "v1", "Pod", "pods"),
+            ("", "v1", "Service", "services"),
+            ("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"),
+            ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            ("apps", "v1", "Deployment", "deployments"),
+            ("apps", "v1", "ReplicaSet", "replicasets"),
+            ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            ("muon.dev", "v1alpha1", "Package", "packages"),
+        ] {
+            let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural);
+            let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+            let ours = ListParams::default().labels(&format!("{}={}", words::MANAGED_BY, words::MUON));
+            let items = api.list(&ours).await.expect("the API server answers").items;
+            found.extend(items.iter().map(|item| format!("{kind}/{}", item.name_any())));
+        }
+        found
+    }
+
+    /// Waits until nothing that Muon made is left, but what `stays` allows.
+    pub async fn nothing_left(&self, stays: impl Fn(&str) -> bool) {
+        let mut last = Vec::new();
+        let looked = tokio::time::timeout(GONE_WITHIN, async {
+            loop {
+                last = self.left_over().await;
+                last.retain(|name| !stays(name));
+                if last.is_empty() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+        assert!(looked.await.is_ok(), "left behind in {}: {last:?}", self.namespace);
+    }
+
+    /// Deletes the namespace; nobody waits for its end. A failed test leaves it to be looked at.
+    pub async fn close(self) {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.delete(&self.namespace, &DeleteParams::background()).await.expect("it can be deleted");
+    }
+}
+
+/// A Python function with its code inline.
+pub fn python(name: &str, code: &str, more: Value) -> Value {
+    let mut function = json!({
+        "apiVersion": "muon.dev/v1alpha1", "kind": "Function",
+        "metadata": {"name": name},
+        "spec": {"environment": "python", "source": {"files": {"main.py": code}}},
+    });
+    for (key, value) in more.as_object().into_iter().flatten() {
+        match key.as_str() {
+            "labels" | "annotations" => function["metadata"][key] = value.clone(),
+            _ => function["spec"][key] = value.clone(),
+        }
+    }
+    function
+}
+
+/// Whether the pod's `Ready` condition is true, and it stays.
+pub fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    pod.metadata.deletion_timestamp.is_none()
+        && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// A kind of ours: it has conditions.
+pub trait Conditioned: Clone + std::fmt::Debug + Send + DeserializeOwned + 'static {
+    /// The conditions of its status.
+    fn conditions(&self) -> &[muon_crds::Condition];
+    /// The generation that its status was made from.
+    fn observed_generation(&self) -> Option<i64>;
+}
+
+macro_rules! conditioned {
+    ($($kind:ty),*) => {$(
+        impl Conditioned for $kind {
+            fn conditions(&self) -> &[muon_crds::Condition] {
+                self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
+            }
+            fn observed_generation(&self) -> Option<i64> {
+                self.status.as_ref().and_then(|status| status.observed_generation)
+            }
+        }
+    )*};
+}
+conditioned!(Environment, Package, Function, HTTPTrigger);

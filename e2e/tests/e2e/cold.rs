@@ -1,0 +1,173 @@
+//! The first request to a function that nothing runs for.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use kube::ResourceExt as _;
+use muon_crds::words;
+use muon_e2e::audit::{Entry, Mark};
+use muon_e2e::scene::{READY_WITHIN, Scene};
+use muon_e2e::wait::until;
+use serde_json::json;
+
+use crate::together;
+
+const MUON: &str = "system:serviceaccount:muon-system:";
+const PROXY: &str = "system:serviceaccount:muon-system:muon-proxy";
+
+/// Claims in the namespace since the mark.
+fn claims(scene: &Scene, mark: Mark) -> Vec<Entry> {
+    let mut found = scene.cluster.audit().writes_by(PROXY, mark);
+    found.retain(|entry| entry.object().namespace == scene.namespace);
+    found
+}
+
+#[tokio::test]
+async fn e2e_cold_then_warm() {
+    let _cluster = together().await;
+    let scene = Scene::shared().await;
+    let route = scene.python("cold", "def main():\n    return 'hello'\n", json!({})).await;
+    assert!(scene.pods_of("cold").await.is_empty(), "nothing runs before the first request");
+    let (first, second) = (route.get("/").await, route.get("/").await);
+    assert_eq!((first.ok().as_str(), first.start()), ("hello", "cold"));
+    assert_eq!((second.ok().as_str(), second.start()), ("hello", "warm"));
+    assert_eq!(scene.pods_of("cold").await.len(), 1);
+    scene.drop_function("cold").await;
+}
+
+/// The writes of all Muon's accounts to this function's objects between request and reply, by the audit log.
+#[tokio::test]
+async fn e2e_cold_reply_costs_one_write() {
+    let _cluster = together().await;
+    let scene = Scene::open("writes", json!({"min": 2, "max": 4})).await;
+    let route = scene.python("frugal", "def main():\n    return 'ok'\n", json!({})).await;
+    let mark = scene.cluster.audit().mark();
+    let reply = route.get("/").await;
+    let replied = jiff::Timestamp::now();
+    reply.ok();
+    let claimed = async || claims(&scene, mark).first().cloned();
+    let claim = until("the claim is in the audit log", Duration::from_secs(10), claimed).await;
+    assert_eq!((claim.verb.as_str(), claim.object().resource.as_str()), ("patch", "pods"));
+    let mut before = scene.cluster.audit().writes_by(MUON, mark);
+    before.retain(|entry| entry.object().namespace == scene.namespace && entry.answered() <= replied);
+    // The operator may see the claim and write what it counts in the same moment; the request does not wait for it.
+    before.retain(|entry| entry.object().subresource != "status");
+    let told: Vec<String> = before.iter().map(Entry::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn e2e_fifty_first_requests_make_one_claim() {
+    let _cluster = together().await;
+    let scene = Scene::open("burst", json!({"min": 3, "max": 6})).await;
+    let code = "import asyncio\n\nasync def main():\n    await asyncio.sleep(0.2)\n    return 'ok'\n";
+    let route = scene.python("burst", code, json!({"concurrency": 100})).await;
+    scene.free("python", 3).await;
+    let mark = scene.cluster.audit().mark();
+    let replies = join_all((0..50).map(|_| route.get("/"))).await;
+    for reply in &replies {
+        reply.ok();
+    }
+    let told: Vec<String> = claims(&scene, mark).iter().map(Entry::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(scene.pods_of("burst").await.len(), 1);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn e2e_pool_refills_by_itself() {
+    let _cluster = together().await;
+    let scene = Scene::open("refill", json!({"min": 2, "max": 2})).await;
+    scene.free("python", 2).await;
+    for name in ["one", "two", "three"] {
+        scene.python_function(name, "def main():\n    return 'ok'\n", json!({})).await;
+    }
+    let mut routes = Vec::new();
+    for name in ["one", "two", "three"] {
+        routes.push(scene.route(name, json!({"name": name})).await);
+    }
+    // All at once: the third waits for the next generic pod, and gets it.
+    for reply in join_all(routes.iter().map(|route| route.get("/"))).await {
+        reply.ok();
+    }
+    scene.free("python", 2).await;
+    let claimed: usize =
+        join_all(["one", "two", "three"].map(|name| scene.pods_of(name))).await.iter().map(Vec::len).sum();
+    assert_eq!(claimed, 3);
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn e2e_empty_pool_starts_on_demand() {
+    let _cluster = together().await;
+    let scene = Scene::open("dry", json!({"min": 0, "max": 2})).await;
+    let route = scene.python("patient", "def main():\n    return 'ok'\n", json!({})).await;
+    let reply = route.get("/").await;
+    assert_eq!((reply.ok().as_str(), reply.start()), ("ok", "cold"));
+    scene.close().await;
+}
+
+#[tokio::test]
+async fn e2e_name_works_inside_the_cluster() {
+    let _cluster = together().await;
+    let scene = Scene::shared().await;
+    scene.python_function("inside", "def main():\n    return 'from inside'\n", json!({})).await;
+    scene.free("python", 1).await;
+    let caller = scene.pods(&format!("{}=free", words::STATE)).await.remove(0).name_any();
+    let ask = |url: &str| {
+        let code = format!(
+            "import urllib.request as u, urllib.error as e\ntry:\n    r = u.urlopen('{url}', timeout=50)\nexcept e.HTTPError as x:\n    r = x\nprint(r.status, r.read().decode())"
+        );
+        let arguments = ["exec", "-n", &scene.namespace, &caller, "-c", "runtime", "--", "python3", "-c", &code];
+        scene.cluster.kubectl_ok(&arguments).trim().to_owned()
+    };
+    assert!(scene.pods_of("inside").await.is_empty());
+    for host in ["inside.{}", "inside.{}.svc", "inside.{}.svc.cluster.local"] {
+        let url = format!("http://{}/", host.replace("{}", &scene.namespace));
+        assert_eq!(ask(&url), "200 from inside", "{url}");
+    }
+    // The bare name says nothing of the namespace that the caller means: the search list of its resolver does.
+    let told = ask("http://inside/");
+    assert!(told.starts_with("421 ") && told.contains(&format!("inside.{}", scene.namespace)), "{told}");
+    scene.drop_function("inside").await;
+}
+
+/// One request in a pod at once, two pods at most: of three, one waits for its turn, and no third pod is taken.
+#[tokio::test]
+async fn e2e_load_takes_pods_up_to_the_maximum() {
+    let _cluster = together().await;
+    let scene = Scene::shared().await;
+    let code =
+        "import asyncio, os\n\nasync def main():\n    await asyncio.sleep(1)\n    return os.environ['HOSTNAME']\n";
+    let more = json!({"concurrency": 1, "scaling": {"max": 2}});
+    let route = scene.python("busy", code, more).await;
+    scene.free("python", 2).await;
+    let replies = join_all((0..3).map(|_| route.get("/"))).await;
+    let mut pods: Vec<String> = replies.iter().map(|reply| reply.ok()).collect();
+    pods.sort();
+    pods.dedup();
+    assert_eq!(pods.len(), 2, "{pods:?}");
+    assert_eq!(scene.pods_of("busy").await.len(), 2);
+    scene.drop_function("busy").await;
+}
+
+/// What cannot be served within the function's own deadline is told so, and says that nothing was executed.
+#[tokio::test]
+async fn e2e_waiting_ends_with_the_deadline() {
+    let _cluster = together().await;
+    let scene = Scene::shared().await;
+    let code = "import asyncio\n\nasync def main():\n    await asyncio.sleep(2.5)\n    return 'ok'\n";
+    let more = json!({"concurrency": 1, "timeoutSeconds": 3, "scaling": {"max": 1}});
+    let route = scene.python("narrow", code, more).await;
+    scene.free("python", 1).await;
+    let replies = join_all((0..3).map(|_| route.get("/"))).await;
+    let late: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(!late.is_empty() && late.len() < 3, "{} of 3 were refused", late.len());
+    for reply in late {
+        assert!(matches!(reply.status, 503 | 504), "{reply}");
+        assert!(!reply.failure().reason.is_empty(), "{reply}");
+    }
+    until("it serves again", READY_WITHIN, async || (route.get("/").await.status == 200).then_some(())).await;
+    scene.drop_function("narrow").await;
+}

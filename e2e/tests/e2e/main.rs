@@ -1,0 +1,29 @@
+//! The cluster rung: a real node, the Ingress controller in front, and clients who know nothing of Muon.
+//!
+//! Tests that kill or stop what all others need take the [`alone`] side of one lock, the others the [`together`] side.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod cold;
+mod idle;
+mod kills;
+mod ownership;
+mod pools;
+mod runtime;
+mod samples;
+mod transport;
+mod updates;
+mod weights;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static CLUSTER: RwLock<()> = RwLock::const_new(());
+
+/// The cluster, shared with other tests that disturb nothing.
+async fn together() -> RwLockReadGuard<'static, ()> {
+    CLUSTER.read().await
+}
+
+/// The cluster, with no other test running.
+async fn alone() -> RwLockWriteGuard<'static, ()> {
+    CLUSTER.write().await
+}
