@@ -80,5 +80,5 @@ def exit_code(
 
 def _brief(argv: Sequence[str | Path]) -> str:
     """The command's name and its first words: enough to recognise it."""
-    words = [Path(str(argv[0])).name, *(str(word) for word in argv[1:4])]
-    return " ".join(words)
+    words = [str(word) for word in argv[1:] if not str(word).startswith("--")]
+    return " ".join([Path(str(argv[0])).name, *words[:4]])
