@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 from . import cache, images, imports, installation, lifecycle, prerequisites, products
 from .installation import Target
@@ -32,7 +33,7 @@ def bring_up(instance: Instance, only_cluster: bool = False) -> None:
 
 def build_images(names: Iterable[str]) -> dict[str, images.Image]:
     """The named images, and what is compiled for them; all from the cache when nothing changed."""
-    binaries = {}
+    binaries: dict[str, Path] = {}
     if "muon/muon" in names:
         binaries |= products.rust_binaries()
     if "local/traefik" in names:

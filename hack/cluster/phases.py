@@ -194,6 +194,6 @@ def _cargo_deny(report: Report) -> Path:
             environment = {**QUICK_BUILD, "CARGO_TARGET_DIR": target}
             code = exit_code(argv, report.part("install"), step=report.step, cwd=Path("/"), env=environment)
         if code != 0:
-            raise Failure(f"cargo-deny {CARGO_DENY} cannot be installed; see {_log(report, 'install')}")
+            raise Failure(f"cargo-deny {CARGO_DENY} cannot be installed; see {report.part('install')}")
 
     return cache.product("cargo-deny", CARGO_DENY, install) / "bin" / "cargo-deny"

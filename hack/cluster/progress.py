@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from types import TracebackType
+from typing import ClassVar
 
 # A CI log with no line for longer than this looks hung.
 HEARTBEAT_SECONDS = 30.0
@@ -26,7 +27,7 @@ class Step:
     Steps nest; only the innermost one shows itself.
     """
 
-    _running: list["Step"] = []
+    _running: ClassVar[list["Step"]] = []
 
     def __init__(self, title: str) -> None:
         self.title = title

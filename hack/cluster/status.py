@@ -2,8 +2,8 @@
 
 import socket
 
-from .instance import INGRESS_PORT, Instance
 from .failure import Failure
+from .instance import INGRESS_PORT, Instance
 from .lifecycle import node_ready, supervisor_of, supervisor_state
 from .processes import recorded
 from .progress import elapsed

@@ -4,8 +4,8 @@ import argparse
 
 from .. import cache, calls, images, imports, installation, prerequisites
 from ..bringup import CLUSTER_IMAGES, bring_up, build_images, write_status
-from ..instance import INGRESS_PORT, Instance
 from ..installation import Target
+from ..instance import INGRESS_PORT, Instance
 from ..kubectl import Kubectl
 from ..progress import Step
 from ..status import as_text
