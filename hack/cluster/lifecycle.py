@@ -17,6 +17,7 @@ from .instance import CLONE, Instance, orphans
 from .kubectl import Kubectl
 from .processes import Process, boot_id, kill_all, record, recorded, wait_until
 from .progress import Step
+from .shell import last_line
 
 COMPONENTS_SECONDS = 90
 NODE_SECONDS = 60
@@ -77,23 +78,24 @@ def node_ready(instance: Instance) -> bool:
 
 
 def wait_for_components(instance: Instance, step: Step, only: set[str] | None = None) -> None:
-    """Waits until the components are ready; names those that are not, and their logs."""
+    """Waits until the components, or only some of them, are ready; names the one to blame, and its log."""
 
     def unready() -> list[str]:
         state = supervisor_state(instance)
         if not state or state.get("digest") != _written_digest(instance):
             return ["supervisor"]
-        return [name for name, each in state["components"].items() if not each["ready"] and (only is None or name in only)]
+        return [name for name, each in state["components"].items() if not each["ready"]]
 
     def all_ready() -> bool:
         waiting = unready()
         step.note(f"waiting for {', '.join(waiting)}")
-        return not waiting
+        return not waiting or bool(only and only.isdisjoint(waiting) and waiting != ["supervisor"])
 
     if not wait_until(all_ready, COMPONENTS_SECONDS):
-        late = unready()
-        logs = ", ".join(str(instance.logs / f"{name}.log") for name in late)
-        raise Failure(f"not ready after {COMPONENTS_SECONDS} s: {', '.join(late)}; see {logs}")
+        # In their order: the first is the one that the others wait for.
+        first = unready()[0]
+        log = instance.logs / f"{first}.log"
+        raise Failure(f"{first} is not ready after {COMPONENTS_SECONDS} s ({last_line(log)}); see {log}")
 
 
 def _prepare(instance: Instance, pause_image: str, step: Step) -> Site:

@@ -39,9 +39,13 @@ def logged(
     """Runs a long command with its output in a log file; the step shows the latest line of it."""
     code = exit_code(argv, log, step=step, cwd=cwd, env=env)
     if code != 0:
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        last = said[-1].strip()[:200] if said else f"exit code {code}"
-        raise Failure(f"{_brief(argv)} failed ({last}); the whole story is in {log}")
+        raise Failure(f"{_brief(argv)} failed ({last_line(log)}); the whole story is in {log}")
+
+
+def last_line(log: Path) -> str:
+    """The last thing that a log says, cut to what fits into a message."""
+    said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    return said[-1].strip()[:200] if said else "it said nothing"
 
 
 def exit_code(
