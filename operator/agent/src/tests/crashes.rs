@@ -1,9 +1,5 @@
 //! What ends and comes back: the runtime, the agent, the pod.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
-
 use super::fakes::{Import, Runtime};
 use super::pod::Pod;
 use crate::status::RuntimeState;
@@ -105,12 +101,9 @@ async fn a_new_agent_loads_a_runtime_that_came_back_before_it() {
 
 #[tokio::test]
 async fn a_new_agent_takes_the_code_that_the_one_before_it_asked_for() {
-    let gate = Arc::new(Semaphore::new(0));
-    let mut pod = Pod::new(Import::Waits(gate)).await;
-    let mut request = pod.request(pod.order());
-    request.timeout_ms = 50;
-    pod.agent.load(request).await.unwrap_err();
-    // Meanwhile the import was done; nobody heard of it.
+    let mut pod = Pod::new(Import::Ends).await;
+    assert_eq!(pod.load().await.unwrap_err().reason(), "RuntimeEnded");
+    // Only the answer was lost: the runtime is there, and has the code.
     *pod.runtime.import.lock().unwrap() = Import::Fails(400, "Not a generic container");
     pod.replace_agent();
     pod.until_ready().await;

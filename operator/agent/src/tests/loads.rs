@@ -182,8 +182,11 @@ async fn a_large_archive_goes_over_the_disk_and_leaves_nothing_there() {
 
 #[tokio::test]
 async fn a_load_ends_in_time_says_what_it_did_and_can_be_tried_again() {
+    let pod = Pod::new(Import::Ends).await;
+    assert_eq!(pod.load().await.unwrap_err().reason(), "RuntimeEnded");
+    // From here on there is nothing to fetch: all the time goes to the import.
     let gate = Arc::new(Semaphore::new(0));
-    let pod = Pod::new(Import::Waits(gate.clone())).await;
+    *pod.runtime.import.lock().unwrap() = Import::Waits(gate.clone());
     let mut request = pod.request(pod.order());
     request.timeout_ms = 50;
     let error = pod.agent.load(request).await.unwrap_err();
