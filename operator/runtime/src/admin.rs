@@ -7,13 +7,23 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use futures::future::BoxFuture;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::error::Error;
 
 /// Says whether the process is ready, or why it is not.
-pub(crate) type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub(crate) type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// The registry of a process, with what the kernel tells of it (CPU time, memory, open files).
+pub(crate) fn registry() -> Registry {
+    let registry = Registry::new();
+    // Only a second collector of the same name could be refused.
+    let _ = registry.register(Box::new(ProcessCollector::for_self()));
+    registry
+}
 
 /// Opens a listener on all addresses.
 pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
@@ -43,7 +53,7 @@ pub(crate) async fn serve(
     let readyz = move || {
         let ready = ready.clone();
         async move {
-            match ready() {
+            match ready().await {
                 Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
                 Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             }

@@ -23,6 +23,8 @@ pub(crate) enum Error {
     Lease(#[from] kube_lease_manager::LeaseManagerError),
     #[error("cannot open the store at {path}: {message}; is it a directory that uid 65532 may write?")]
     Store { path: PathBuf, message: String },
+    #[error("the metrics cannot be registered: {0}")]
+    Metrics(#[from] prometheus::Error),
     #[error("the operator stopped: {0}")]
     Operator(String),
     #[error("serving stopped: {0}")]

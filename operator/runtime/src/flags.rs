@@ -77,6 +77,9 @@ pub(crate) struct ProxyFlags {
     /// Base URL of the store, as the agents are told it.
     #[arg(long, env = "MUON_STORE_URL", default_value = "http://muon-store.muon-system:8080")]
     pub(crate) store_url: String,
+    /// DNS domain of the cluster.
+    #[arg(long, env = "MUON_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub(crate) cluster_domain: String,
     /// Directory with the order key (file `seed`).
     #[arg(long, env = "MUON_ORDER_DIR", default_value = "/etc/muon/order")]
     pub(crate) order_dir: PathBuf,

@@ -8,6 +8,7 @@ mod claim;
 mod error;
 mod flags;
 mod operator;
+mod peers;
 mod proxy;
 mod shutdown;
 mod store;

@@ -1,0 +1,52 @@
+//! `muon operator`: the reconcilers, with a lease that saves their work from being done twice.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use kube::Client;
+use kube_lease_manager::LeaseManagerBuilder;
+use muon_reconcile::Settings;
+
+use crate::admin;
+use crate::error::Error;
+use crate::flags::OperatorFlags;
+use crate::shutdown::Shutdown;
+
+/// Name of the lease.
+const LEASE: &str = "muon-operator";
+
+/// Reconciles until the signal to stop.
+pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
+    let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
+    let registry = admin::registry();
+    let client = Client::try_default().await?;
+    let probes = admin::listen(flags.identity.admin_port).await?;
+    let ready: admin::Ready = Arc::new(|| async { Ok(()) }.boxed());
+    let probed = tokio::spawn(admin::serve(probes, registry.clone(), ready, shutdown.clone().requested()));
+
+    let manager = LeaseManagerBuilder::new(client.clone(), LEASE)
+        .with_namespace(&flags.identity.namespace)
+        .with_identity(&flags.identity.pod_name)
+        .with_duration(flags.lease_seconds)
+        .with_grace(flags.lease_seconds / 3)
+        .build()
+        .await?;
+    let (leader, lease) = manager.watch().await;
+    let result = muon_reconcile::run(client, settings(&flags), leader, &registry, shutdown.requested()).await;
+    // The last receiver is gone with `run`: the manager gives the lease back, and the other replica need not wait.
+    match lease.await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
+        Err(error) => tracing::warn!(%error, "the lease's task ended"),
+    }
+    probed.abort();
+    result.map_err(|error| Error::Operator(error.to_string()))
+}
+
+fn settings(flags: &OperatorFlags) -> Settings {
+    Settings {
+        cluster_domain: flags.cluster_domain.clone(),
+        archive_hosts: flags.archive_hosts.clone(),
+        ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
+    }
+}

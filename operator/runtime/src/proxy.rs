@@ -1,0 +1,85 @@
+//! `muon proxy`: watches feed the data plane; claims go to the API server.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use muon_crds::{Function, HTTPTrigger, words};
+use muon_order::Signer;
+use muon_proxy::{Change, Config, Listeners, Peer, Proxy};
+
+use crate::admin;
+use crate::claim::ApiClaimer;
+use crate::error::Error;
+use crate::flags::{Identity, ProxyFlags};
+use crate::peers;
+use crate::shutdown::Shutdown;
+use crate::watches::{changes, follow};
+
+/// Serves until the signal to stop, and then until what is in flight has ended.
+pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
+    let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
+    let registry = admin::registry();
+    let client = Client::try_default().await?;
+    let proxy =
+        Proxy::new(config(&flags), signer(&flags.order_dir)?, Arc::new(ApiClaimer::new(client.clone())), &registry)?;
+
+    // The listeners come first: a port that is taken is told before anything else is done.
+    let listeners = Listeners {
+        gateway: admin::listen(words::PORT_GATEWAY).await?,
+        ingress: admin::listen(words::PORT_INGRESS).await?,
+        functions: admin::listen(words::PORT_FUNCTIONS).await?,
+        peer: admin::listen(words::PORT_PEER).await?,
+    };
+    let probes = admin::listen(flags.identity.admin_port).await?;
+    let ready: admin::Ready = {
+        let proxy = Arc::clone(&proxy);
+        Arc::new(move || {
+            let ready = proxy.ready();
+            async move { if ready { Ok(()) } else { Err("the tables are not complete, or the proxy drains".to_owned()) } }.boxed()
+        })
+    };
+    watch(&client, &proxy, &flags.identity);
+    tokio::spawn(admin::serve(probes, registry, ready, std::future::pending()));
+    tracing::info!(proxy = flags.identity.pod_name, "the proxy serves");
+    proxy.serve(listeners, shutdown.requested()).await;
+    Ok(())
+}
+
+fn config(flags: &ProxyFlags) -> Config {
+    Config {
+        cluster_domain: flags.cluster_domain.clone(),
+        access_log: flags.access_log,
+        drain_delay: Duration::from_secs(flags.drain_delay_seconds),
+        drain_timeout: Duration::from_secs(flags.drain_seconds),
+        ..Config::new(flags.identity.pod_name.clone(), flags.store_url.clone())
+    }
+}
+
+fn signer(dir: &Path) -> Result<Signer, Error> {
+    let path = dir.join("seed");
+    let seed = std::fs::read(&path).map_err(|source| Error::KeyFile { path: path.clone(), source })?;
+    Signer::from_seed(&seed).map_err(|source| Error::Key { path, source })
+}
+
+/// Three kinds feed the tables; a fourth watch tells who the other proxies are.
+fn watch(client: &Client, proxy: &Arc<Proxy>, identity: &Identity) {
+    let apply = |proxy: &Arc<Proxy>| {
+        let proxy = Arc::clone(proxy);
+        move |changes: Vec<Change>| proxy.apply(changes)
+    };
+    let triggers = Api::<HTTPTrigger>::all(client.clone());
+    tokio::spawn(follow(triggers, watcher::Config::default(), changes(Change::Trigger, apply(proxy))));
+    let functions = Api::<Function>::all(client.clone());
+    tokio::spawn(follow(functions, watcher::Config::default(), changes(Change::Function, apply(proxy))));
+    let pods = Api::<Pod>::all(client.clone());
+    let ours = watcher::Config::default().labels(words::ENVIRONMENT);
+    tokio::spawn(follow(pods, ours, changes(Change::Pod, apply(proxy))));
+    let proxies = Api::<Pod>::namespaced(client.clone(), &identity.namespace);
+    let peers = Arc::clone(proxy);
+    tokio::spawn(peers::follow(proxies, move |all: Vec<Peer>| peers.set_peers(all)));
+}

@@ -1,0 +1,46 @@
+//! `muon store`: blobs by digest.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use muon_order::Verifier;
+use muon_store::Store;
+
+use crate::admin;
+use crate::error::Error;
+use crate::flags::StoreFlags;
+use crate::shutdown::Shutdown;
+
+/// Serves until the signal to stop.
+pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
+    let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
+    let verifier = verifier(&flags.order_dir)?;
+    let store = Store::local(&flags.dir)
+        .map_err(|error| Error::Store { path: flags.dir.clone(), message: error.to_string() })?;
+    let registry = admin::registry();
+    store.register(&registry)?;
+    let blobs = admin::listen(flags.port).await?;
+    let probes = admin::listen(flags.identity.admin_port).await?;
+    let ready: admin::Ready = {
+        let store = store.clone();
+        Arc::new(move || {
+            let store = store.clone();
+            async move { store.ready().await.map_err(|error| error.to_string()) }.boxed()
+        })
+    };
+    tracing::info!(port = flags.port, dir = %flags.dir.display(), "the store serves");
+    let router = muon_store::router(store, verifier);
+    let served = axum::serve(blobs, router).with_graceful_shutdown(shutdown.clone().requested());
+    tokio::try_join!(
+        async { served.await.map_err(Error::Serve) },
+        admin::serve(probes, registry, ready, shutdown.requested())
+    )?;
+    Ok(())
+}
+
+fn verifier(dir: &Path) -> Result<Verifier, Error> {
+    let path = dir.join("public");
+    let public = std::fs::read_to_string(&path).map_err(|source| Error::KeyFile { path: path.clone(), source })?;
+    Verifier::from_public(&public).map_err(|source| Error::Key { path, source })
+}
