@@ -172,7 +172,7 @@ mod tests {
         let families = registry.gather();
         let requests = families.iter().find(|family| family.name() == "muon_proxy_requests_total").unwrap();
         let counted: Vec<_> =
-            requests.get_metric().iter().filter(|metric| metric.get_counter().value() > 0.0).collect();
+            requests.get_metric().iter().filter(|metric| metric.get_counter().get_value() > 0.0).collect();
         let labels: Vec<_> = counted[0].get_label().iter().map(|label| label.value()).collect();
         assert_eq!((counted.len(), labels), (1, vec!["5xx", "functions", "cold"]));
     }

@@ -1,0 +1,17 @@
+//! The data plane on loopback: real proxies, real sockets, pods whose agent and runtime are small servers, and a cluster
+//! that is a map behind the claim trait.
+
+#[path = "proxy/cluster.rs"]
+mod cluster;
+#[path = "proxy/cold.rs"]
+mod cold;
+#[path = "proxy/failure.rs"]
+mod failure;
+#[path = "proxy/forward.rs"]
+mod forward;
+#[path = "proxy/pod.rs"]
+mod pod;
+#[path = "proxy/queue.rs"]
+mod queue;
+#[path = "proxy/watch.rs"]
+mod watch;
