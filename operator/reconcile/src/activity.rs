@@ -1,0 +1,252 @@
+//! What all proxies together have seen and are doing: the board that the drivers and the scale loop read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kube::runtime::reflector::ObjectRef;
+use muon_crds::wire::{Activity, FunctionActivity, LoadFailure, PodActivity, Watermarks};
+use muon_crds::{Function, HTTPTrigger};
+use muon_plan::function::Usage;
+
+/// A proxy pod that runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// UID of its pod.
+    pub uid: String,
+    /// Name of its pod.
+    pub name: String,
+    /// Its address.
+    pub ip: String,
+    /// Whether its pod is ready and stays: whether requests come to it.
+    pub ready: bool,
+}
+
+/// Everything that one answer of a proxy told, in the form in which it is asked for.
+struct Answer {
+    activity: Activity,
+    functions: HashMap<String, usize>,
+    pods: HashMap<String, usize>,
+    at: Instant,
+}
+
+/// The latest answer of every proxy, and who waits for what.
+#[derive(Default)]
+pub struct Board(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    proxies: BTreeMap<String, Proxy>,
+    answers: HashMap<String, Answer>,
+    functions: BTreeSet<(u64, String, String)>,
+    triggers: BTreeSet<(u64, String, String)>,
+}
+
+/// Who is to be looked at after an answer.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub struct Wakes {
+    /// Functions whose version every ready proxy has now.
+    pub functions: Vec<ObjectRef<Function>>,
+    /// HTTPTriggers whose version every ready proxy has now.
+    pub triggers: Vec<ObjectRef<HTTPTrigger>>,
+    /// UIDs of Functions with changed demand, or with a load failure that is new.
+    pub uids: Vec<String>,
+}
+
+impl Board {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the set of proxies that run. What gone ones said is forgotten.
+    pub fn set(&self, proxies: Vec<Proxy>) -> Wakes {
+        let mut state = self.state();
+        state.proxies = proxies.into_iter().map(|proxy| (proxy.uid.clone(), proxy)).collect();
+        let State { proxies, answers, .. } = &mut *state;
+        answers.retain(|uid, _| proxies.contains_key(uid));
+        state.passed()
+    }
+
+    /// The proxies that run.
+    pub fn proxies(&self) -> Vec<Proxy> {
+        self.state().proxies.values().cloned().collect()
+    }
+
+    /// Takes a proxy's answer.
+    pub fn record(&self, uid: &str, activity: Activity) -> Wakes {
+        let mut state = self.state();
+        if !state.proxies.contains_key(uid) {
+            return Wakes::default();
+        }
+        let before = state.answers.remove(uid);
+        let uids = news(before.as_ref().map(|answer| &answer.activity), &activity);
+        state.answers.insert(uid.to_owned(), Answer::new(activity));
+        Wakes { uids, ..state.passed() }
+    }
+
+    /// The versions that every ready proxy has passed; none while no proxy is ready.
+    pub fn watermarks(&self) -> Option<Watermarks> {
+        self.state().watermarks()
+    }
+
+    /// Has the Function looked at once every ready proxy has passed this version.
+    pub fn await_function(&self, namespace: &str, name: &str, version: u64) {
+        self.state().functions.insert((version, namespace.to_owned(), name.to_owned()));
+    }
+
+    /// As [`Self::await_function`], for an HTTPTrigger.
+    pub fn await_trigger(&self, namespace: &str, name: &str, version: u64) {
+        self.state().triggers.insert((version, namespace.to_owned(), name.to_owned()));
+    }
+
+    /// Pods that all proxies together want for a function.
+    pub fn wanted(&self, uid: &str) -> u32 {
+        let state = self.state();
+        let functions = state.answers.values().filter_map(|answer| answer.function(uid));
+        functions.fold(0, |sum, function| sum.saturating_add(function.wanted))
+    }
+
+    /// Pods that all proxies together want, of every function that they do anything for, by UID.
+    pub fn all_wanted(&self) -> HashMap<String, u32> {
+        let state = self.state();
+        let mut wanted: HashMap<String, u32> = HashMap::new();
+        for function in state.answers.values().flat_map(|answer| &answer.activity.functions) {
+            let sum = wanted.entry(function.uid.clone()).or_default();
+            *sum = sum.saturating_add(function.wanted);
+        }
+        wanted
+    }
+
+    /// Milliseconds for which a pod may have been idle by now, if nothing came since the proxies' last answers. None
+    /// when a ready proxy has not told, or there is none.
+    pub fn may_be_idle_ms(&self, uid: &str) -> Option<u64> {
+        let state = self.state();
+        let State { proxies, answers, .. } = &*state;
+        let mut least = None;
+        for proxy in proxies.values().filter(|proxy| proxy.ready) {
+            let answer = answers.get(&proxy.uid)?;
+            let idle_ms = answer.idle_ms(uid);
+            let by_now = if idle_ms > 0 { idle_ms.saturating_add(answer.age_ms()) } else { 0 };
+            least = Some(least.unwrap_or(u64::MAX).min(by_now));
+        }
+        least
+    }
+
+    /// What the proxies do with a pod, as they last told; `seen`: all have passed this version of it. None when a ready proxy has not
+    /// told, or there is none. A proxy that is not ready counts as long as it answers: it may be finishing requests.
+    pub fn usage(&self, uid: &str, version: u64) -> Option<Usage> {
+        let state = self.state();
+        let mut total = Usage { used: false, broken: false, in_flight: 0, idle_ms: u64::MAX, seen: true };
+        let mut ready = false;
+        for proxy in state.proxies.values() {
+            let Some(answer) = state.answers.get(&proxy.uid) else {
+                if proxy.ready {
+                    return None;
+                }
+                continue;
+            };
+            ready |= proxy.ready;
+            total.seen &= answer.activity.seen.pods >= version;
+            total.idle_ms = total.idle_ms.min(answer.idle_ms(uid));
+            total.used |= answer.pod(uid).is_some_and(|pod| !pod.broken);
+            total.broken |= answer.pod(uid).is_some_and(|pod| pod.broken);
+            total.in_flight = total.in_flight.saturating_add(answer.pod(uid).map_or(0, |pod| pod.in_flight));
+        }
+        ready.then_some(total)
+    }
+
+    /// The last load failure that a proxy tells of a function.
+    pub fn failure(&self, uid: &str) -> Option<LoadFailure> {
+        let state = self.state();
+        let failures = state.answers.values().flat_map(|answer| &answer.activity.failures);
+        failures.filter(|failure| failure.uid == uid).cloned().next()
+    }
+
+    /// Forgets what a proxy said, because it does not answer any more and is not ready: it cannot hold anything up.
+    pub fn forget(&self, uid: &str) {
+        let mut state = self.state();
+        if state.proxies.get(uid).is_some_and(|proxy| !proxy.ready) {
+            state.answers.remove(uid);
+        }
+    }
+}
+
+impl State {
+    fn watermarks(&self) -> Option<Watermarks> {
+        let ready = self.proxies.values().filter(|proxy| proxy.ready);
+        let seen =
+            ready.map(|proxy| self.answers.get(&proxy.uid).map(|answer| answer.activity.seen).unwrap_or_default());
+        seen.reduce(|a, b| Watermarks {
+            functions: a.functions.min(b.functions),
+            triggers: a.triggers.min(b.triggers),
+            pods: a.pods.min(b.pods),
+        })
+    }
+
+    /// Takes out of the waiting those whose version all ready proxies have passed.
+    fn passed(&mut self) -> Wakes {
+        let Watermarks { functions, triggers, .. } = self.watermarks().unwrap_or_default();
+        let functions = take_up_to(&mut self.functions, functions);
+        let triggers = take_up_to(&mut self.triggers, triggers);
+        Wakes {
+            functions: functions.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
+            triggers: triggers.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
+            uids: Vec::new(),
+        }
+    }
+}
+
+fn take_up_to(
+    waiting: &mut BTreeSet<(u64, String, String)>,
+    version: u64,
+) -> impl Iterator<Item = (u64, String, String)> + use<> {
+    let later = waiting.split_off(&(version.saturating_add(1), String::new(), String::new()));
+    std::mem::replace(waiting, later).into_iter()
+}
+
+impl Answer {
+    fn new(activity: Activity) -> Self {
+        let functions = activity.functions.iter().enumerate().map(|(index, item)| (item.uid.clone(), index)).collect();
+        let pods = activity.pods.iter().enumerate().map(|(index, item)| (item.uid.clone(), index)).collect();
+        Self { activity, functions, pods, at: Instant::now() }
+    }
+
+    fn function(&self, uid: &str) -> Option<&FunctionActivity> {
+        self.functions.get(uid).and_then(|index| self.activity.functions.get(*index))
+    }
+
+    fn pod(&self, uid: &str) -> Option<&PodActivity> {
+        self.pods.get(uid).and_then(|index| self.activity.pods.get(*index))
+    }
+
+    /// How long the proxy has had nothing in the pod, when it answered.
+    fn idle_ms(&self, pod: &str) -> u64 {
+        match self.pod(pod) {
+            Some(pod) if pod.in_flight > 0 => 0,
+            Some(pod) => pod.idle_ms,
+            None => self.activity.up_ms,
+        }
+    }
+
+    /// Milliseconds since the answer.
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// UIDs of functions of which the new answer says something that a driver should know at once.
+fn news(before: Option<&Activity>, now: &Activity) -> Vec<String> {
+    let wanted = |activity: &Activity| -> HashMap<String, (u32, bool)> {
+        activity.functions.iter().map(|item| (item.uid.clone(), (item.wanted, item.queued > 0))).collect()
+    };
+    let old = before.map(wanted).unwrap_or_default();
+    let demand = now.functions.iter().filter(|item| {
+        let (wanted, queued) = old.get(&item.uid).copied().unwrap_or_default();
+        item.wanted > wanted || (item.queued > 0 && !queued)
+    });
+    let known = before.map(|activity| activity.failures.as_slice()).unwrap_or_default();
+    let failed = now.failures.iter().filter(|failure| !known.contains(failure)).map(|failure| failure.uid.clone());
+    // A failure that is no longer told was followed by a load that went well.
+    let healed = known.iter().filter(|failure| !now.failures.contains(failure)).map(|failure| failure.uid.clone());
+    demand.map(|item| item.uid.clone()).chain(failed).chain(healed).collect()
+}

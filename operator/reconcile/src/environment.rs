@@ -1,0 +1,119 @@
+//! The Environment driver: the pool of generic pods, its size, and what protects it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+use muon_crds::Environment;
+use muon_crds::words::State;
+use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, pool_size, report, validate};
+use muon_plan::shrink::OldStep;
+use muon_plan::{SeenDeployment, SeenPod};
+
+use crate::apply::Ours;
+use crate::cache::{Cache, is_controlled_by};
+use crate::context::{Context, now};
+use crate::controller::resync;
+use crate::demand::{MEMORY, waited_for};
+use crate::links::Target;
+use crate::place::namespace_of;
+use crate::trouble::Trouble;
+use crate::writes::Outcome;
+
+/// One visit.
+pub async fn reconcile(object: Arc<Environment>, context: Arc<Context>) -> Result<Action, Trouble> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let observed = observe(&object, &context);
+    let outcome = match validate(&observed, &context.plan) {
+        Ok(valid) => {
+            let decision = pool_size(&observed, &valid);
+            let resources = build(&valid, decision.replicas);
+            apply(&object, &resources, &decision, &context).await.map(|()| valid)
+        }
+        Err(invalid) => Err(invalid.into()),
+    };
+    let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
+    context.environment.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
+    outcome.map(|valid| next(&object, &observed, &valid))
+}
+
+fn observe(object: &Environment, context: &Context) -> Observed {
+    let cache = &context.cache;
+    let (namespace, name, uid) = (namespace_of(object), object.name_any(), object.uid().unwrap_or_default());
+    let pools = cache.deployments_of(&namespace, Target::Environment(&name), &uid);
+    let pods = cache.pods_of_environment(&namespace, &name);
+    let demand = waited_for(cache, &context.board, &namespace, &name);
+    Observed {
+        object: object.clone(),
+        pools: pools.iter().map(|pool| SeenDeployment::of(pool)).collect(),
+        pods: pods.iter().map(|pod| SeenPod::of(pod)).collect(),
+        demand: context.peaks.highest(&uid, demand, Instant::now()),
+    }
+}
+
+/// Makes what is desired. Free pods that are to go are marked first; only when all of them are does the pool shrink,
+/// for a mark that came too late means that a request has the pod.
+async fn apply(
+    object: &Environment,
+    resources: &Resources,
+    decision: &PoolDecision,
+    context: &Context,
+) -> Result<(), Trouble> {
+    let Resources { pool, network_policy, disruption_budget } = resources;
+    let (namespace, uid) = (namespace_of(object), object.uid().unwrap_or_default());
+    let (applier, cache, ours) = (&context.environment.applier, &context.cache, Ours::Controller(&uid));
+
+    let live = Cache::get(&cache.policies, &namespace, &network_policy.name_any());
+    applier.apply(live.as_deref(), network_policy, ours).await?;
+    match disruption_budget {
+        Some(budget) => {
+            let live = Cache::get(&cache.budgets, &namespace, &budget.name_any());
+            applier.apply(live.as_deref(), budget, ours).await?;
+        }
+        None => {
+            for budget in cache.budgets.state_filter(|it: &PodDisruptionBudget| is_controlled_by(it, &uid)) {
+                context.writes.delete_seen(budget.as_ref()).await?;
+            }
+        }
+    }
+    for pod in &decision.retire {
+        context.writes.relabel(&namespace, pod, State::Free, State::Retiring).await?;
+    }
+    let live = Cache::get(&cache.deployments, &namespace, &pool.name_any());
+    applier.apply(live.as_deref(), pool, ours).await?;
+    for pod in &decision.discard {
+        context.writes.delete_pod(&namespace, pod).await?;
+    }
+    for old in &decision.old {
+        leave(&namespace, &old.name, &old.uid, &old.step, context).await?;
+    }
+    Ok(())
+}
+
+/// One step of a Deployment on its way out.
+pub(crate) async fn leave(
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    step: &OldStep,
+    context: &Context,
+) -> Result<Outcome, Trouble> {
+    let writes = &context.writes;
+    match step {
+        OldStep::Keep => Ok(Outcome::TooLate),
+        OldStep::Scale(replicas) => Ok(writes.resize(namespace, name, uid, *replicas).await?),
+        OldStep::Delete => Ok(writes.delete::<k8s_openapi::api::apps::v1::Deployment>(namespace, name, uid).await?),
+    }
+}
+
+/// While a demand is remembered, the pool is looked at when it is forgotten.
+fn next(object: &Environment, observed: &Observed, valid: &Valid) -> Action {
+    match observed.demand > valid.min {
+        true => Action::requeue(MEMORY),
+        false => resync(object),
+    }
+}

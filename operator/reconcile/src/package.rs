@@ -1,0 +1,138 @@
+//! The Package driver: code into the store, under its digest.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kube::runtime::controller::Action;
+use muon_crds::{ConditionType, Package, condition};
+use muon_plan::Invalid;
+use muon_plan::package::{Content, Observed, Resources, Stored, build, report, validate};
+use tokio::sync::Semaphore;
+
+use crate::context::{Context, now};
+use crate::fetch::{Bounds, FetchError, fetch};
+use crate::store_client::StoreError;
+use crate::trouble::{Again, Trouble};
+
+/// How often the store is asked whether it still has an archive.
+const VERIFY: Duration = Duration::from_secs(600);
+/// Archives that are fetched at once: each may be as large as the bound.
+const FETCHES: usize = 2;
+/// A Package whose fetch has to wait for others' is looked at again after this time.
+const QUEUE: Duration = Duration::from_secs(1);
+/// What a server gives that is not what the Package says may be put right there.
+const REFUSED: Duration = Duration::from_secs(300);
+/// More digests than this are not remembered as verified.
+const MAX_VERIFIED: usize = 100_000;
+
+/// Archives on their way into the store, and those that were found there lately.
+pub struct Archives {
+    fetches: Semaphore,
+    verified: Mutex<HashMap<String, Instant>>,
+}
+
+impl Default for Archives {
+    fn default() -> Self {
+        Self { fetches: Semaphore::new(FETCHES), verified: Mutex::default() }
+    }
+}
+
+impl Archives {
+    fn is_verified(&self, digest: &str) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.get(digest).is_some_and(|at| at.elapsed() < VERIFY / 2)
+    }
+
+    fn verify(&self, digest: &str) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= MAX_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(digest.to_owned(), Instant::now());
+    }
+}
+
+/// One visit.
+pub async fn reconcile(object: Arc<Package>, context: Arc<Context>) -> Result<Action, Trouble> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let observed = Observed { object: object.as_ref().clone() };
+    let outcome = match validate(&observed) {
+        Ok(valid) => apply(&object, build(&valid), &context).await,
+        Err(invalid) => Err(invalid.into()),
+    };
+    let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
+    context.package.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
+    outcome.map(|_| Action::requeue(VERIFY))
+}
+
+/// Has the archive be in the store. What it holds already is not written again.
+async fn apply(object: &Package, resources: Resources, context: &Context) -> Result<Stored, Trouble> {
+    let Resources { digest, content } = resources;
+    if let Some(stored) = known(object, &digest).filter(|_| context.archives.is_verified(&digest)) {
+        return Ok(stored);
+    }
+    let size_bytes = match context.store.size(&digest).await? {
+        Some(size) => size,
+        None => {
+            let archive = match content {
+                Content::Bytes(bytes) => Bytes::from(bytes),
+                Content::Url(url) => fetched(&url, &digest, context).await?,
+            };
+            let size = archive.len() as u64;
+            context.store.put(&digest, archive).await?;
+            size
+        }
+    };
+    context.archives.verify(&digest);
+    Ok(Stored { digest, size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX) })
+}
+
+/// What the status says of this very archive.
+fn known(object: &Package, digest: &str) -> Option<Stored> {
+    let status = object.status.as_ref()?;
+    let is_stored = condition::is_true(&status.conditions, ConditionType::Stored);
+    let same = status.digest.as_deref() == Some(digest);
+    (is_stored && same).then(|| Stored { digest: digest.to_owned(), size_bytes: status.size_bytes.unwrap_or_default() })
+}
+
+async fn fetched(url: &str, digest: &str, context: &Context) -> Result<Bytes, Trouble> {
+    let Ok(_turn) = context.archives.fetches.try_acquire() else {
+        let message = "other archives are being fetched; this one's turn comes";
+        return Err(Trouble::waiting(ConditionType::Stored, "Fetching", message, QUEUE));
+    };
+    let settings = &context.settings;
+    let bounds = Bounds {
+        max_bytes: settings.max_archive_bytes,
+        deadline: settings.archive_deadline,
+        allowed_hosts: settings.archive_hosts.clone(),
+    };
+    Ok(fetch(url, digest, &bounds).await?)
+}
+
+impl From<FetchError> for Trouble {
+    fn from(error: FetchError) -> Self {
+        let message = error.to_string();
+        if error.is_passing() {
+            let invalid = Invalid::waiting(ConditionType::Stored, "FetchFailed", message);
+            return Self { invalid, again: Again::Backoff };
+        }
+        let reason = match error {
+            FetchError::Digest { .. } => "DigestMismatch",
+            FetchError::TooLarge { .. } => "ArchiveTooLarge",
+            FetchError::Address { .. } => "AddressRefused",
+            _ => "FetchRefused",
+        };
+        Self { invalid: Invalid::stalled(ConditionType::Stored, reason, message), again: Again::After(REFUSED) }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        let invalid = Invalid::waiting(ConditionType::Stored, "StoreUnavailable", error.to_string());
+        Self { invalid, again: Again::Backoff }
+    }
+}

@@ -1,0 +1,316 @@
+//! Who is looked at again when something changes. One table of relations:
+//!
+//! | changed | looked at |
+//! | --- | --- |
+//! | Environment | itself; the Functions that name it |
+//! | Package | itself; the Functions that name it, or whose inline source it holds |
+//! | Function | itself; the HTTPTriggers that name it or select by labels; its namespace's gateway |
+//! | HTTPTrigger | itself; the HTTPTriggers that want the same route; its namespace's gateway |
+//! | Pod | its Environment; the Function that claimed it |
+//! | Deployment | its Environment or Function |
+//! | Service, EndpointSlice, Ingress, NetworkPolicy, PodDisruptionBudget | whoever it was made for |
+//! | IngressClass | the HTTPTriggers with an Ingress |
+//! | Secret, ConfigMap | the Functions that use it |
+//! | proxies | all gateways; who waits for a watermark |
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::PartialObjectMeta;
+use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use kube::{Resource, ResourceExt as _};
+use muon_crds::condition::{self, ConditionType};
+use muon_crds::{Environment, Function, HTTPTrigger, Package, words};
+use tokio::sync::Notify;
+
+use crate::activity::Wakes;
+use crate::cache::Index;
+use crate::links::{Target, routes};
+use crate::place::namespace_of;
+use crate::queue::Queue;
+use crate::watch::Change;
+
+/// The queues of the four drivers, and the bells of the loops. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Queues {
+    /// Environments to look at.
+    pub environments: Queue<Environment>,
+    /// Packages to look at.
+    pub packages: Queue<Package>,
+    /// Functions to look at.
+    pub functions: Queue<Function>,
+    /// HTTPTriggers to look at.
+    pub triggers: Queue<HTTPTrigger>,
+    /// Rings when gateways may be missing, wrong, or no longer needed.
+    pub gateways: Arc<Notify>,
+    /// Rings when proxy pods changed.
+    pub proxies: Arc<Notify>,
+    /// Ways into the stores, kept up to date here.
+    pub index: Arc<Index>,
+}
+
+impl Queues {
+    /// An Environment changed. Its counts change with every claim; Functions care for its spec and readiness only.
+    pub fn environment(&self, store: &Store<Environment>, change: Change<'_, Environment>) {
+        let (old, new) = match &change {
+            Change::Restarted => return self.environments.extend(all(store)),
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        let Some(object) = new.or(old) else { return };
+        if is_edited(old, new) {
+            self.environments.push(ObjectRef::from_obj(object));
+        }
+        let ready = |object: &Environment| {
+            object.status.as_ref().is_some_and(|status| condition::is_true(&status.conditions, ConditionType::Ready))
+        };
+        if is_edited(old, new) || old.map(ready) != new.map(ready) {
+            let namespace = namespace_of(object);
+            self.functions.extend(self.index.functions.of(&namespace, Target::Environment(&object.name_any())));
+        }
+    }
+
+    /// A Package changed.
+    pub fn package(&self, store: &Store<Package>, change: Change<'_, Package>) {
+        let (old, new) = match &change {
+            Change::Restarted => return self.packages.extend(all(store)),
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        let Some(object) = new.or(old) else { return };
+        if is_edited(old, new) {
+            self.packages.push(ObjectRef::from_obj(object));
+        }
+        let namespace = namespace_of(object);
+        self.functions.extend(self.index.functions.of(&namespace, Target::Package(&object.name_any())));
+    }
+
+    /// A Function changed. Triggers care for its labels, weight and whether it serves.
+    pub fn function(&self, store: &Store<Function>, change: Change<'_, Function>) {
+        let (old, new) = match &change {
+            Change::Restarted => {
+                let objects = store.state();
+                self.index.functions.reset(objects.iter().map(AsRef::as_ref));
+                self.index.uids.reset(objects.iter().map(AsRef::as_ref));
+                self.gateways.notify_one();
+                return self.functions.extend(objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())));
+            }
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        let Some(object) = new.or(old) else { return };
+        self.index.functions.change(old, new);
+        self.index.uids.change(old, new);
+        if is_edited(old, new) {
+            self.functions.push(ObjectRef::from_obj(object));
+        }
+        if new.is_none() {
+            self.gateways.notify_one();
+        }
+        let summary = |object: &Function| {
+            let status = object.status.as_ref();
+            let ready = status.and_then(|status| condition::find(&status.conditions, ConditionType::Ready)).cloned();
+            (status.is_some_and(|status| status.serving.is_some()), ready.map(|ready| (ready.status, ready.message)))
+        };
+        if is_edited(old, new) || old.map(summary) != new.map(summary) {
+            let namespace = namespace_of(object);
+            self.triggers.extend(self.index.triggers.of(&namespace, Target::Function(&object.name_any())));
+            self.triggers.extend(self.index.triggers.of(&namespace, Target::Selector));
+        }
+    }
+
+    /// An HTTPTrigger changed. Those that want the same route may have lost it, or got it.
+    pub fn trigger(&self, store: &Store<HTTPTrigger>, change: Change<'_, HTTPTrigger>) {
+        let (old, new) = match &change {
+            Change::Restarted => {
+                let objects = store.state();
+                self.index.triggers.reset(objects.iter().map(AsRef::as_ref));
+                self.gateways.notify_one();
+                return self.triggers.extend(objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())));
+            }
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        let Some(object) = new.or(old) else { return };
+        self.index.triggers.change(old, new);
+        if !is_edited(old, new) {
+            return;
+        }
+        self.triggers.push(ObjectRef::from_obj(object));
+        for version in [old, new].into_iter().flatten() {
+            routes(version, &mut |namespace, target| self.triggers.extend(self.index.triggers.of(namespace, target)));
+        }
+        if new.is_none() {
+            self.gateways.notify_one();
+        }
+    }
+
+    /// A pod of an Environment changed.
+    pub fn pod(&self, store: &Store<Pod>, change: Change<'_, Pod>) {
+        let (old, new) = match &change {
+            Change::Restarted => {
+                let objects = store.state();
+                self.index.ages.reset(objects.iter().map(AsRef::as_ref));
+                return self.index.pods.reset(objects.iter().map(AsRef::as_ref));
+            }
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        self.index.pods.change(old, new);
+        self.index.ages.change(old, new);
+        for pod in [old, new].into_iter().flatten() {
+            let namespace = namespace_of(pod);
+            let named = |label: &str| pod.labels().get(label);
+            if let Some(name) = named(words::ENVIRONMENT) {
+                self.environments.push(ObjectRef::new(name).within(&namespace));
+            }
+            if let Some(name) = named(words::FUNCTION) {
+                self.functions.push(ObjectRef::new(name).within(&namespace));
+            }
+        }
+    }
+
+    /// A Deployment of ours changed.
+    pub fn deployment(&self, store: &Store<Deployment>, change: Change<'_, Deployment>) {
+        let (old, new) = match &change {
+            Change::Restarted => {
+                let objects = store.state();
+                return self.index.deployments.reset(objects.iter().map(AsRef::as_ref));
+            }
+            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
+            Change::Deleted(object) => (Some(*object), None),
+        };
+        self.index.deployments.change(old, new);
+        if let Some(object) = new.or(old) {
+            self.owners(object);
+        }
+    }
+
+    /// A Service of ours changed.
+    pub fn service(&self, _: &Store<Service>, change: Change<'_, Service>) {
+        self.made(&change);
+    }
+
+    /// An EndpointSlice of ours changed.
+    pub fn slice(&self, _: &Store<EndpointSlice>, change: Change<'_, EndpointSlice>) {
+        self.made(&change);
+    }
+
+    /// An Ingress of ours changed.
+    pub fn ingress(&self, _: &Store<Ingress>, change: Change<'_, Ingress>) {
+        self.made(&change);
+    }
+
+    /// A PodDisruptionBudget of ours changed.
+    pub fn budget(&self, _: &Store<PodDisruptionBudget>, change: Change<'_, PodDisruptionBudget>) {
+        self.made(&change);
+    }
+
+    /// A NetworkPolicy of ours changed.
+    pub fn policy(&self, _: &Store<NetworkPolicy>, change: Change<'_, NetworkPolicy>) {
+        self.made(&change);
+    }
+
+    /// An IngressClass changed.
+    pub fn class(&self, _: &Store<IngressClass>, change: Change<'_, IngressClass>) {
+        if !matches!(change, Change::Restarted) {
+            self.triggers.extend(self.index.triggers.of("", Target::IngressClass));
+        }
+    }
+
+    /// A Secret changed.
+    pub fn secret(&self, _: &Store<PartialObjectMeta<Secret>>, change: Change<'_, PartialObjectMeta<Secret>>) {
+        if let Change::Applied { new: object, .. } | Change::Deleted(object) = change {
+            let namespace = namespace_of(object);
+            self.functions.extend(self.index.functions.of(&namespace, Target::Secret(&object.name_any())));
+        }
+    }
+
+    /// A ConfigMap changed.
+    pub fn config_map(
+        &self,
+        _: &Store<PartialObjectMeta<ConfigMap>>,
+        change: Change<'_, PartialObjectMeta<ConfigMap>>,
+    ) {
+        if let Change::Applied { new: object, .. } | Change::Deleted(object) = change {
+            let namespace = namespace_of(object);
+            self.functions.extend(self.index.functions.of(&namespace, Target::ConfigMap(&object.name_any())));
+        }
+    }
+
+    /// A proxy pod changed.
+    pub fn proxy(&self, _: &Store<Pod>, _: Change<'_, Pod>) {
+        self.proxies.notify_one();
+        self.gateways.notify_one();
+    }
+
+    /// Proxies told something.
+    pub fn told(&self, functions: &Store<Function>, wakes: Wakes) {
+        self.functions.extend(wakes.functions);
+        self.triggers.extend(wakes.triggers);
+        for reference in wakes.uids.iter().filter_map(|uid| self.index.uids.get(uid)) {
+            // A pool may have to grow for it.
+            if let Some(function) = functions.get(&reference) {
+                let namespace = reference.namespace.clone().unwrap_or_default();
+                self.environments.push(ObjectRef::new(&function.spec.environment).within(&namespace));
+            }
+            self.functions.push(reference);
+        }
+    }
+
+    /// An object that we made was changed or deleted: whoever made it repairs it. Its making is no news.
+    fn made<K: Resource<DynamicType = ()>>(&self, change: &Change<'_, K>) {
+        if let Some(object) = repaired(change) {
+            self.owners(object);
+        }
+    }
+
+    fn owners<K: Resource<DynamicType = ()>>(&self, object: &K) {
+        let namespace = namespace_of(object);
+        for owner in object.owner_references() {
+            match owner.kind.as_str() {
+                "Environment" => self.environments.push(ObjectRef::new(&owner.name).within(&namespace)),
+                "Package" => self.packages.push(ObjectRef::new(&owner.name).within(&namespace)),
+                "Function" => self.functions.push(ObjectRef::new(&owner.name).within(&namespace)),
+                "HTTPTrigger" => self.triggers.push(ObjectRef::new(&owner.name).within(&namespace)),
+                _ => self.gateways.notify_one(),
+            }
+        }
+        if object.owner_references().is_empty() {
+            self.gateways.notify_one();
+        }
+    }
+}
+
+fn repaired<'a, K>(change: &'a Change<'_, K>) -> Option<&'a K> {
+    match change {
+        Change::Applied { old: Some(_), new } => Some(new),
+        Change::Deleted(object) => Some(object),
+        Change::Applied { old: None, .. } | Change::Restarted => None,
+    }
+}
+
+/// Whether anything but the status changed; the status is what we write ourselves.
+fn is_edited<K: Resource>(old: Option<&K>, new: Option<&K>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return true };
+    let (old, new) = (old.meta(), new.meta());
+    old.uid != new.uid
+        || old.generation != new.generation
+        || old.labels != new.labels
+        || old.annotations != new.annotations
+        || old.deletion_timestamp != new.deletion_timestamp
+}
+
+fn all<K>(store: &Store<K>) -> Vec<ObjectRef<K>>
+where
+    K: Lookup<DynamicType = ()> + Clone + Debug + 'static,
+    ObjectRef<K>: Hash + Eq,
+{
+    store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
+}

@@ -1,0 +1,64 @@
+//! What an installation tells its operator.
+
+use std::time::Duration;
+
+/// Settings of the operator.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace in which Muon itself runs.
+    pub namespace: String,
+    /// Name of this operator's pod: in Events and in the proxies' logs.
+    pub instance: String,
+    /// Image of the agent in function pods.
+    pub agent_image: String,
+    /// `imagePullPolicy` of every container in function pods.
+    pub image_pull_policy: String,
+    /// Base URL of the store, as seen from here and from function pods.
+    pub store_url: String,
+    /// Port on which proxies speak to their peers (tests have their own).
+    pub peer_port: u16,
+    /// Domain of the cluster's DNS.
+    pub cluster_domain: String,
+    /// Hosts from which archives are fetched though they lie inside the cluster's network.
+    pub archive_hosts: Vec<String>,
+    /// Largest archive that is fetched, in bytes.
+    pub max_archive_bytes: u64,
+    /// Fetching one archive takes at most this.
+    pub archive_deadline: Duration,
+    /// Objects of one kind that are looked at at once.
+    pub concurrency: u16,
+    /// How often idle pods are looked for.
+    pub idle_tick: Duration,
+}
+
+impl Settings {
+    /// The settings of an installation that names only what has no default.
+    pub fn new(namespace: &str, instance: &str, agent_image: &str, store_url: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            instance: instance.to_owned(),
+            agent_image: agent_image.to_owned(),
+            image_pull_policy: muon_plan::settings::default_pull_policy(),
+            store_url: store_url.to_owned(),
+            peer_port: muon_crds::words::PORT_PEER,
+            cluster_domain: muon_plan::settings::default_domain(),
+            archive_hosts: Vec::new(),
+            max_archive_bytes: 64 * 1024 * 1024,
+            archive_deadline: Duration::from_secs(120),
+            concurrency: 16,
+            idle_tick: Duration::from_secs(1),
+        }
+    }
+
+    /// What the plan needs of them.
+    pub fn plan(&self, public_key: String) -> muon_plan::Settings {
+        muon_plan::Settings {
+            namespace: self.namespace.clone(),
+            agent_image: self.agent_image.clone(),
+            image_pull_policy: self.image_pull_policy.clone(),
+            public_key,
+            store: self.store_url.clone(),
+            cluster_domain: self.cluster_domain.clone(),
+        }
+    }
+}
