@@ -117,6 +117,11 @@ impl Board {
         wanted
     }
 
+    /// Whether a proxy says that nothing can be loaded into the pod.
+    pub fn is_broken(&self, uid: &str) -> bool {
+        self.state().answers.values().any(|answer| answer.pod(uid).is_some_and(|pod| pod.broken))
+    }
+
     /// Milliseconds for which a pod may have been idle by now, if nothing came since the proxies' last answers. None
     /// when a ready proxy has not told, or there is none.
     pub fn may_be_idle_ms(&self, uid: &str) -> Option<u64> {
@@ -158,8 +163,8 @@ impl Board {
     /// The last load failure that a proxy tells of a function.
     pub fn failure(&self, uid: &str) -> Option<LoadFailure> {
         let state = self.state();
-        let failures = state.answers.values().flat_map(|answer| &answer.activity.failures);
-        failures.filter(|failure| failure.uid == uid).cloned().next()
+        let mut failures = state.answers.values().flat_map(|answer| &answer.activity.failures);
+        failures.find(|failure| failure.uid == uid).cloned()
     }
 
     /// Forgets what a proxy said, because it does not answer any more and is not ready: it cannot hold anything up.

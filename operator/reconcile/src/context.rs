@@ -96,7 +96,7 @@ impl Context {
         Self {
             plan: settings.plan(signer.public()),
             board: Arc::default(),
-            peers: Peers::new(http.clone(), Arc::clone(&signer), &settings.instance).with_port(settings.peer_port),
+            peers: Peers::new(http.clone(), Arc::clone(&signer), &settings.instance, settings.peer_port),
             store: StoreClient::new(http.clone(), &settings.store_url, Arc::clone(&signer)),
             archives: Archives::default(),
             peaks: Peaks::default(),

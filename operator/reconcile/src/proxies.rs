@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::Store;
 use muon_crds::wire::{Activity, PodReply, PodRequest};
-use muon_crds::words::{self, header};
+use muon_crds::words::header;
 use muon_order::{Order, Peer, Signer};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -72,15 +72,9 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// `name` is this operator's pod, for the proxies' logs.
-    pub fn new(http: reqwest::Client, signer: Arc<Signer>, name: &str) -> Self {
-        Self { http, signer, name: name.to_owned(), port: words::PORT_PEER }
-    }
-
-    /// The same, for proxies that listen on another port.
-    #[must_use]
-    pub fn with_port(self, port: u16) -> Self {
-        Self { port, ..self }
+    /// `name` is this operator's pod, for the proxies' logs; `port` the proxies' own.
+    pub fn new(http: reqwest::Client, signer: Arc<Signer>, name: &str, port: u16) -> Self {
+        Self { http, signer, name: name.to_owned(), port }
     }
 
     /// What the proxy does, once its sequence has passed `seen`.

@@ -47,7 +47,7 @@ pub async fn visit(context: &Context) {
     context.queues.functions.extend(due);
 }
 
-/// Functions of which a pod may be idle, drains, or is of a revision that no longer serves.
+/// Functions of which a pod may be idle, drains, broke, or is of a revision that no longer serves.
 fn due(context: &Context) -> HashSet<ObjectRef<Function>> {
     let mut spare: BTreeMap<ObjectKey, usize> = BTreeMap::new();
     let mut due = HashSet::new();
@@ -92,10 +92,10 @@ fn standing(pod: &Pod, function: &Function, context: &Context) -> Standing {
     let label = |key: &str| pod.labels().get(key).map(String::as_str);
     let serving = function.status.as_ref().and_then(|status| status.serving.as_ref());
     let is_serving = serving.is_some_and(|serving| label(words::REVISION) == Some(serving.revision.as_str()));
-    if label(words::STATE) == Some(State::Draining.as_str()) || !is_serving {
+    let uid = pod.uid().unwrap_or_default();
+    if label(words::STATE) == Some(State::Draining.as_str()) || !is_serving || context.board.is_broken(&uid) {
         return Standing::Leaving;
     }
-    let uid = pod.uid().unwrap_or_default();
     let idle = context.board.may_be_idle_ms(&uid).unwrap_or(0).min(context.queues.index.ages.of(&uid));
     let enough = if function.spec.replicas > 0 { 0 } else { function.spec.scaling.idle_seconds };
     match idle >= u64::try_from(enough).unwrap_or_default() * 1000 {

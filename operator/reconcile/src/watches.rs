@@ -21,6 +21,9 @@ use crate::watch::{Change, Watched, from_events, watch, watch_guarded};
 /// A watch that is running; it never ends by itself.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Tells the queues of a change.
+type Tell<K> = fn(&Queues, &Store<K>, Change<'_, K>);
+
 /// Starts nothing yet: gives the stores, and the watches that fill them while they are polled.
 pub fn all(client: &Client, namespace: &str, queues: &Queues, metrics: &Metrics) -> (Cache, Vec<Running>) {
     let mut start = Start { client, queues, metrics, running: Vec::new() };
@@ -57,7 +60,7 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn guarded<K: Watched + DeserializeOwned>(&mut self, tell: fn(&Queues, &Store<K>, Change<'_, K>)) -> Store<K> {
+    fn guarded<K: Watched + DeserializeOwned>(&mut self, tell: Tell<K>) -> Store<K> {
         let (queues, metrics) = (self.queues.clone(), self.metrics.clone());
         let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
         let told = move |store: &Store<K>, change: Change<'_, K>| tell(&queues, store, change);
@@ -66,20 +69,11 @@ impl Start<'_> {
         store
     }
 
-    fn plain<K: Watched + DeserializeOwned>(
-        &mut self,
-        config: Config,
-        tell: fn(&Queues, &Store<K>, Change<'_, K>),
-    ) -> Store<K> {
+    fn plain<K: Watched + DeserializeOwned>(&mut self, config: Config, tell: Tell<K>) -> Store<K> {
         self.watched(Api::all(self.client.clone()), config, tell)
     }
 
-    fn watched<K: Watched + DeserializeOwned>(
-        &mut self,
-        api: Api<K>,
-        config: Config,
-        tell: fn(&Queues, &Store<K>, Change<'_, K>),
-    ) -> Store<K> {
+    fn watched<K: Watched + DeserializeOwned>(&mut self, api: Api<K>, config: Config, tell: Tell<K>) -> Store<K> {
         let queues = self.queues.clone();
         let (store, run) = watch(api, config, move |store, change| tell(&queues, store, change));
         self.running.push(Box::pin(run));
@@ -87,10 +81,7 @@ impl Start<'_> {
     }
 
     /// Metadata only: the API server never sends the values. Of the metadata, name and version are kept.
-    fn metadata<K>(
-        &mut self,
-        tell: fn(&Queues, &Store<PartialObjectMeta<K>>, Change<'_, PartialObjectMeta<K>>),
-    ) -> Store<PartialObjectMeta<K>>
+    fn metadata<K>(&mut self, tell: Tell<PartialObjectMeta<K>>) -> Store<PartialObjectMeta<K>>
     where
         K: Watched + DeserializeOwned + Resource<Scope = NamespaceResourceScope>,
     {
