@@ -66,10 +66,10 @@ impl Proxy {
             if let Some(gone) = before.filter(|before| Some(before) != after.as_ref()) {
                 self.forget(&gone);
             }
-            if let Some(function) = change.after {
-                if let Some(served) = self.known(&function.uid) {
-                    self.update(&served, function);
-                }
+            if let Some(function) = change.after
+                && let Some(served) = self.known(&function.uid)
+            {
+                self.update(&served, function);
             }
         }
     }

@@ -171,10 +171,10 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         // Registered once, so that the stop wakes this task.
         if !registered || (graceful.is_some() && stop.is_set()) {
             registered = true;
-            if stopped.as_mut().poll(cx).is_ready() {
-                if let Some(graceful) = graceful.take() {
-                    graceful(connection.as_mut());
-                }
+            if stopped.as_mut().poll(cx).is_ready()
+                && let Some(graceful) = graceful.take()
+            {
+                graceful(connection.as_mut());
             }
         }
         connection.as_mut().poll(cx)

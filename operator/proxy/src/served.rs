@@ -179,10 +179,10 @@ impl Served {
         let now = Instant::now();
         let mut inner = self.lock();
         let room = self.room(&inner);
-        if inner.queue.is_empty() {
-            if let Some(endpoint) = inner.slots.choose(room, now) {
-                return Admission::Place(self.enter(endpoint));
-            }
+        if inner.queue.is_empty()
+            && let Some(endpoint) = inner.slots.choose(room, now)
+        {
+            return Admission::Place(self.enter(endpoint));
         }
         if let Some(refusal) = inner.remembered_failure(now) {
             return Admission::Refused(refusal);

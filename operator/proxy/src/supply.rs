@@ -232,7 +232,7 @@ impl Proxy {
         let mut backoff = Duration::from_millis(50);
         let mut dry = false;
         loop {
-            if !served.lock().serving().is_some_and(|now| now.revision == serving.revision) {
+            if served.lock().serving().is_none_or(|now| now.revision != serving.revision) {
                 return Err(NoPod::Revision(serving.revision.clone()));
             }
             let freed = self.freed.notified();

@@ -106,19 +106,16 @@ impl Cluster {
         let signer = Signer::from_seed(&[7; 32]).unwrap();
         let registry = prometheus::Registry::new();
         let name = config.name.clone();
-        let proxy =
-            Proxy::new(config, signer, Arc::new(ClusterClaimer(Arc::clone(self))), &registry).unwrap();
+        let proxy = Proxy::new(config, signer, Arc::new(ClusterClaimer(Arc::clone(self))), &registry).unwrap();
         let bind = || async { TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap() };
-        let listeners = Listeners { gateway: bind().await, ingress: bind().await, functions: bind().await, peer: bind().await };
+        let listeners =
+            Listeners { gateway: bind().await, ingress: bind().await, functions: bind().await, peer: bind().await };
         let (gateway, ingress) = (listeners.gateway.local_addr().unwrap(), listeners.ingress.local_addr().unwrap());
         let functions = listeners.functions.local_addr().unwrap();
         let port = listeners.peer.local_addr().unwrap().port();
         let peer = Peer { name, uid: String::new(), ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: Some(port) };
-        let mut changes = vec![
-            Change::Pod(Event::Relist),
-            Change::Function(Event::Relist),
-            Change::Trigger(Event::Relist),
-        ];
+        let mut changes =
+            vec![Change::Pod(Event::Relist), Change::Function(Event::Relist), Change::Trigger(Event::Relist)];
         let mut state = self.state.lock().unwrap();
         changes.extend(state.pods.values().map(|pod| Change::Pod(Event::Apply(object(pod)))));
         changes.extend(state.functions.values().map(|function| Change::Function(Event::Apply(object(function)))));
@@ -189,7 +186,10 @@ impl Cluster {
     /// A pod that serves a revision of a function.
     pub async fn own_pod(&self, name: &str, function: &str, revision: &str) -> Arc<Pod> {
         let pod = Pod::start(name).await;
-        self.put_pod(&pod, json!({"muon.dev/state": "claimed", "muon.dev/function": function, "muon.dev/revision": revision}));
+        self.put_pod(
+            &pod,
+            json!({"muon.dev/state": "claimed", "muon.dev/function": function, "muon.dev/revision": revision}),
+        );
         pod
     }
 
@@ -224,11 +224,6 @@ impl Cluster {
         changed["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
     }
 
-    pub fn delete_pod(&self, name: &str) {
-        let pod = self.state.lock().unwrap().pods.remove(&format!("uid-{name}")).unwrap();
-        self.tell(|| Change::Pod(Event::Delete(object::<v1::Pod>(&pod))));
-    }
-
     pub fn claims(&self) -> usize {
         self.claims.lock().unwrap().len()
     }
@@ -250,9 +245,12 @@ impl Cluster {
             if pod["metadata"]["labels"]["muon.dev/state"] != "free" {
                 return Ok(Claim::Lost);
             }
-            merge(&mut pod["metadata"]["labels"], json!({
-                "muon.dev/state": "claimed", "muon.dev/function": request.function, "muon.dev/revision": request.revision,
-            }));
+            merge(
+                &mut pod["metadata"]["labels"],
+                json!({
+                    "muon.dev/state": "claimed", "muon.dev/function": request.function, "muon.dev/revision": request.revision,
+                }),
+            );
             pod["metadata"]["annotations"]["muon.dev/function-uid"] = json!(request.function_uid);
             pod["metadata"]["resourceVersion"] = json!(version.to_string());
             (pod.clone(), version)

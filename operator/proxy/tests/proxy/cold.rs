@@ -22,10 +22,16 @@ async fn a_first_request_claims_loads_and_is_answered_then_the_next_is_warm() {
     assert_eq!((again.headers["muon-start"].as_bytes(), again.body.as_str()), (&b"warm"[..], "pod-1"));
     let claims = cluster.claims.lock().unwrap().clone();
     assert_eq!(claims.len(), 1);
-    assert_eq!((claims[0].pod.as_str(), claims[0].function_uid.as_str(), claims[0].revision.as_str()), ("pod-1", "uid-hello", "r1"));
+    assert_eq!(
+        (claims[0].pod.as_str(), claims[0].function_uid.as_str(), claims[0].revision.as_str()),
+        ("pod-1", "uid-hello", "r1")
+    );
     let loaded = pod.loaded.lock().unwrap();
     assert_eq!(loaded.len(), 1);
-    assert_eq!((loaded[0].function.as_str(), loaded[0].namespace.as_str(), loaded[0].entrypoint.as_str()), ("hello", "demo", "main"));
+    assert_eq!(
+        (loaded[0].function.as_str(), loaded[0].namespace.as_str(), loaded[0].entrypoint.as_str()),
+        ("hello", "demo", "main")
+    );
     assert_eq!(loaded[0].store, "http://store.test:8080");
 }
 
@@ -40,7 +46,10 @@ async fn the_load_order_is_bound_to_pod_function_revision_and_digest() {
     let verifier = muon_order::Signer::from_seed(&[7; 32]).unwrap().verifier();
     let Ok(muon_order::Order::Load(load)) = verifier.check(&token, 0) else { panic!("not a load order") };
     assert_eq!(load.pod_uid.as_deref(), Some("uid-pod-1"));
-    assert_eq!((load.function_uid.as_str(), load.revision.as_str(), load.digest.as_str()), ("uid-hello", "r1", "sha256:00"));
+    assert_eq!(
+        (load.function_uid.as_str(), load.revision.as_str(), load.digest.as_str()),
+        ("uid-hello", "r1", "sha256:00")
+    );
     assert!(load.until.is_some());
 }
 
@@ -117,7 +126,11 @@ async fn a_lost_claim_goes_on_to_the_next_pod() {
     cluster.function("hello", json!({}));
     cluster.free_pod("lost-1").await;
     cluster.free_pod("lost-2").await;
-    cluster.claim_errors.lock().unwrap().extend([Ok(Claim::Lost), Err(ClaimError { message: "timeout".into(), retry: true })]);
+    cluster
+        .claim_errors
+        .lock()
+        .unwrap()
+        .extend([Ok(Claim::Lost), Err(ClaimError { message: "timeout".into(), retry: true })]);
     let answer = call(node.functions, get("hello.demo", "/")).await;
     assert_eq!(answer.status, StatusCode::OK);
     let claims = cluster.claims.lock().unwrap().clone();
@@ -160,7 +173,10 @@ async fn a_function_with_its_own_deployment_is_announced_and_waited_for() {
     cluster.free_pod("not-for-it").await;
     let before = node.proxy.activity().seq;
     let waiting = tokio::spawn(call(node.functions, get("own.demo", "/")));
-    until("demand", || node.proxy.activity().functions.iter().any(|function| function.wanted == 1 && function.queued == 1)).await;
+    until("demand", || {
+        node.proxy.activity().functions.iter().any(|function| function.wanted == 1 && function.queued == 1)
+    })
+    .await;
     assert!(node.proxy.activity().seq > before);
     let pod = cluster.own_pod("own-1", "own", "r1").await;
     assert_eq!(waiting.await.unwrap().body, "own-1");
