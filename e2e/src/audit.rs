@@ -10,8 +10,8 @@ pub struct Audit {
     path: PathBuf,
 }
 
-/// A place in the log.
-#[derive(Clone, Copy, Debug)]
+/// A place in the log; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Mark(u64);
 
 /// One answered request.

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use kube::config::AuthInfo;
 use kube::{Client, Config};
 
@@ -55,6 +56,7 @@ static SHARED: OnceLock<ControlPlane> = OnceLock::new();
 pub struct ControlPlane {
     dir: PathBuf,
     url: String,
+    etcd: u16,
     /// Its standard input stays open until this process ends, and is then closed by the kernel.
     _keeper: Child,
 }
@@ -101,6 +103,15 @@ impl ControlPlane {
         String::from_utf8(output.stdout).expect("kubectl writes UTF-8")
     }
 
+    /// Stores an object behind the API server's back, as an older release may have left it.
+    pub async fn put_in_etcd(&self, key: &str, object: &serde_json::Value) {
+        let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let body = serde_json::json!({"key": encode(key), "value": encode(&object.to_string())});
+        let http = reqwest::Client::builder().no_proxy().build().expect("a plain client");
+        let put = http.post(format!("http://127.0.0.1:{}/v3/kv/put", self.etcd)).body(body.to_string()).send().await;
+        assert!(put.expect("etcd answers").status().is_success(), "{key}");
+    }
+
     /// The log of writes to this API server.
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir.join("audit.log"))
@@ -129,7 +140,7 @@ impl ControlPlane {
             .process_group(0)
             .spawn()
             .expect("sh starts");
-        let plane = Self { dir, url, _keeper: keeper };
+        let plane = Self { dir, url, etcd, _keeper: keeper };
         plane.wait_until_ready();
         plane.install();
         plane

@@ -17,4 +17,5 @@ pub mod manifest;
 pub mod route;
 pub mod scene;
 pub mod socket;
+pub mod space;
 pub mod wait;

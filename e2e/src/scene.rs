@@ -1,24 +1,22 @@
 //! A namespace with Environments, and what a test puts into it.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
-use kube::runtime::conditions::is_deleted;
-use kube::{Client, Resource, ResourceExt as _};
-use muon_crds::{Environment, Function, HTTPTrigger, Package, condition, words};
-use serde::de::DeserializeOwned;
+use muon_crds::{Environment, Function, HTTPTrigger, words};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::cluster::Cluster;
-use crate::manifest::{self, documents};
+use crate::manifest;
 use crate::route::Route;
+use crate::space::{READY_WITHIN, Space};
 use crate::wait;
 
-/// Until an object that is in order says so.
-pub const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Until a pod is gone, its grace included.
 const GONE_WITHIN: Duration = Duration::from_secs(90);
 
@@ -28,10 +26,15 @@ static SHARED: OnceCell<String> = OnceCell::const_new();
 pub struct Scene {
     /// The cluster it is in.
     pub cluster: &'static Cluster,
-    /// The administrator's client.
-    pub client: Client,
-    /// Its name.
-    pub namespace: String,
+    space: Space,
+}
+
+impl Deref for Scene {
+    type Target = Space;
+
+    fn deref(&self) -> &Space {
+        &self.space
+    }
 }
 
 impl Scene {
@@ -45,8 +48,10 @@ impl Scene {
     /// The namespace that tests share which only add functions of their own names, with a Python pool for them.
     pub async fn shared() -> Self {
         let cluster = Cluster::get();
-        let namespace = SHARED.get_or_init(async || Self::open("shared", json!({"min": 4, "max": 12})).await.namespace);
-        Self { cluster, client: cluster.client().await, namespace: namespace.await.clone() }
+        let namespace =
+            SHARED.get_or_init(async || Self::open("shared", json!({"min": 4, "max": 12})).await.namespace.clone());
+        let space = Space { client: cluster.client().await, namespace: namespace.await.clone() };
+        Self { cluster, space }
     }
 
     /// A new namespace with nothing in it.
@@ -60,7 +65,7 @@ impl Scene {
             },
         }));
         let made = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.expect("a namespace");
-        Self { cluster, client, namespace: made.name_any() }
+        Self { cluster, space: Space { client, namespace: made.name_any() } }
     }
 
     /// Copies an installed Environment into the namespace, with a pool of this size, and waits for it.
@@ -75,30 +80,6 @@ impl Scene {
         }))
         .await;
         self.ready::<Environment>(name).await;
-    }
-
-    /// Access to the objects of a kind in the namespace.
-    pub fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    /// Applies every document of a YAML text.
-    pub async fn apply(&self, text: &str) {
-        for document in documents(text) {
-            self.apply_value(document.value()).await;
-        }
-    }
-
-    /// Applies one object, and gives what is stored then.
-    pub async fn apply_value(&self, value: Value) -> DynamicObject {
-        let object: DynamicObject = manifest::parse(value);
-        manifest::apply(&self.client, &self.namespace, &object)
-            .await
-            .unwrap_or_else(|message| panic!("{} was refused: {message}", object.name_any()))
     }
 
     /// Applies a Python function with its code inline and a route at `/` and below on a host of its own, and waits
@@ -138,42 +119,6 @@ impl Scene {
         })
         .await;
         route
-    }
-
-    /// Waits until the object is `Ready` for what its spec says now.
-    pub async fn ready<K>(&self, name: &str) -> K
-    where
-        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        self.has(name, "Ready", |object: &K| {
-            condition::is_true(object.conditions(), muon_crds::ConditionType::Ready)
-                && object.observed_generation() == object.meta().generation
-        })
-        .await
-    }
-
-    /// Waits until the object is as wished, and gives it.
-    pub async fn has<K>(&self, name: &str, what: &str, wish: impl Fn(&K) -> bool) -> K
-    where
-        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        let condition = |object: Option<&K>| object.is_some_and(&wish);
-        wait::object(&self.api(), name, READY_WITHIN, what, condition).await.expect("it is there")
-    }
-
-    /// Deletes an object and waits until it is gone.
-    pub async fn delete<K>(&self, name: &str)
-    where
-        K: Conditioned + Resource<Scope = kube::core::NamespaceResourceScope>,
-        K::DynamicType: Default,
-    {
-        let api: Api<K> = self.api();
-        let Some(object) = api.get_opt(name).await.expect("the API server answers") else { return };
-        api.delete(name, &DeleteParams::default()).await.expect("it can be deleted");
-        let uid = object.uid().expect("it was stored");
-        wait::object(&api, name, READY_WITHIN, "deleted", is_deleted(&uid)).await;
     }
 
     /// Deletes a function and the route of its name, and waits until its pods are gone.
@@ -273,25 +218,3 @@ pub fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()
         && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
-
-/// A kind of ours: it has conditions.
-pub trait Conditioned: Clone + std::fmt::Debug + Send + DeserializeOwned + 'static {
-    /// The conditions of its status.
-    fn conditions(&self) -> &[muon_crds::Condition];
-    /// The generation that its status was made from.
-    fn observed_generation(&self) -> Option<i64>;
-}
-
-macro_rules! conditioned {
-    ($($kind:ty),*) => {$(
-        impl Conditioned for $kind {
-            fn conditions(&self) -> &[muon_crds::Condition] {
-                self.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default()
-            }
-            fn observed_generation(&self) -> Option<i64> {
-                self.status.as_ref().and_then(|status| status.observed_generation)
-            }
-        }
-    )*};
-}
-conditioned!(Environment, Package, Function, HTTPTrigger);

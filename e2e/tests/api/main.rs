@@ -1,5 +1,9 @@
 //! The API rung: a real etcd and kube-apiserver, and what Muon's accounts and reconcilers do to them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod children;
 mod claims;
+mod conflicts;
+mod healing;
+mod installation;
 mod pool_pod;

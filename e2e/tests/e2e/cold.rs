@@ -6,7 +6,8 @@ use futures::future::join_all;
 use kube::ResourceExt as _;
 use muon_crds::words;
 use muon_e2e::audit::{Entry, Mark};
-use muon_e2e::scene::{READY_WITHIN, Scene};
+use muon_e2e::scene::Scene;
+use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
 use serde_json::json;
 

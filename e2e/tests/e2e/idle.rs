@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use muon_e2e::scene::{READY_WITHIN, Scene};
+use muon_e2e::scene::Scene;
+use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
 use serde_json::json;
 

@@ -3,16 +3,13 @@
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, PostParams};
-use muon_crds::{Condition, ConditionType, Environment, Function, HTTPTrigger, Package, condition};
+use muon_crds::{Condition, ConditionType, Environment, Function, HTTPTrigger, Package};
 use muon_e2e::manifest::parse;
-use muon_e2e::scene::{Conditioned, Scene};
+use muon_e2e::scene::Scene;
+use muon_e2e::space::says as reason;
 use serde_json::json;
 
 use crate::together;
-
-fn reason<K: Conditioned>(object: &K, type_: ConditionType) -> Option<&Condition> {
-    condition::find(object.conditions(), type_)
-}
 
 #[tokio::test]
 async fn e2e_a_service_of_the_users_is_never_taken_over() {

@@ -7,7 +7,8 @@ use kube::ResourceExt as _;
 use kube::api::{Api, Patch, PatchParams};
 use muon_crds::{Environment, words};
 use muon_e2e::route::Route;
-use muon_e2e::scene::{READY_WITHIN, Scene, is_ready};
+use muon_e2e::scene::{Scene, is_ready};
+use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use kube::ResourceExt as _;
 use kube::api::ListParams;
 use muon_crds::wire::{Component, Executed};
 use muon_crds::{ConditionType, Function, condition};
-use muon_e2e::scene::{Conditioned as _, READY_WITHIN, Scene, python};
+use muon_e2e::scene::{Scene, python};
+use muon_e2e::space::{Conditioned as _, READY_WITHIN};
 use muon_e2e::wait::until;
 use serde_json::json;
 

@@ -149,7 +149,7 @@ async fn reach(route: &Route, objects: &[DynamicObject]) {
         let path = spec["path"].as_str().or(spec["pathPrefix"].as_str()).expect("a route has a path");
         let path = path.replace(['{', '}'], "");
         let what = format!("the Ingress controller has {path}");
-        muon_e2e::wait::until(&what, muon_e2e::scene::READY_WITHIN, async || {
+        muon_e2e::wait::until(&what, muon_e2e::space::READY_WITHIN, async || {
             let reply = route.try_send(route.request(http::Method::PATCH, &path)).await.ok()?;
             (reply.status == 405).then_some(())
         })

@@ -83,7 +83,7 @@ async fn e2e_path_parameters_are_headers() {
     scene.ready::<muon_crds::HTTPTrigger>("params").await;
     let route = Route::new(&scene.cluster.ingress, &host);
     let path = "/users/ada/files/notes%20of%20mine";
-    let reply = muon_e2e::wait::until("routed", muon_e2e::scene::READY_WITHIN, async || {
+    let reply = muon_e2e::wait::until("routed", muon_e2e::space::READY_WITHIN, async || {
         Some(route.get(path).await).filter(|reply| reply.status == 200)
     })
     .await;

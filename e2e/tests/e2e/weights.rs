@@ -11,7 +11,8 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use muon_crds::Function;
 use muon_e2e::cluster::SYSTEM;
 use muon_e2e::route::Route;
-use muon_e2e::scene::{READY_WITHIN, Scene};
+use muon_e2e::scene::Scene;
+use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
 use serde_json::{Value, json};
 
