@@ -11,6 +11,8 @@ use crate::proxy::Proxy;
 use crate::served::Served;
 
 /// One event of one of the three watches.
+// A Pod is large, and each is handed over once: a box would only be one allocation more.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Of the HTTPTriggers.

@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     pub(crate) slots: Slots,
     queue: BTreeMap<u64, Waiter>,
     next: u64,
+    /// Grows with each revision: what was begun for another one does not count for this one.
+    pub(crate) epoch: u64,
     /// Pods that were asked of the home proxy and have not come.
     pub(crate) asking: u32,
     /// Claims that this proxy, as the home, is making.
@@ -157,6 +159,7 @@ impl Served {
                 slots: Slots::default(),
                 queue: BTreeMap::new(),
                 next: 0,
+                epoch: 0,
                 asking: 0,
                 claiming: 0,
                 finished: 0,
@@ -336,6 +339,8 @@ impl Served {
         let revision = |function: &Function| function.serving.as_ref().map(|serving| serving.revision.clone());
         if revision(&inner.function) != revision(&function) {
             inner.slots.clear();
+            inner.epoch += 1;
+            (inner.asking, inner.claiming, inner.scaled) = (0, 0, 0);
             inner.failure = None;
             inner.no_pod = None;
         }

@@ -68,6 +68,7 @@ impl Proxy {
     /// Asks for a pod in a task of its own: a client that goes away does not stop a claim halfway.
     pub(crate) fn start_asking(self: &Arc<Self>, served: &Arc<Served>, inner: &Inner, pods: u32) {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(&inner.function));
+        let epoch = inner.epoch;
         let known = inner.slots.iter().map(|slot| slot.pod.uid.to_string()).collect();
         // Pods that are of no use here may seem so to the home: they come on top.
         let pods = pods + inner.slots.all() - inner.slots.good(Instant::now()).min(inner.slots.all());
@@ -76,6 +77,9 @@ impl Proxy {
             let outcome = proxy.ask(&served, &function, pods, known).await;
             proxy.shared.metrics.cold_claim.observe(started.elapsed().as_secs_f64());
             let mut inner = served.lock();
+            if inner.epoch != epoch {
+                return;
+            }
             inner.asking -= 1;
             match outcome {
                 Ok(()) => inner.no_pod = None,
@@ -184,7 +188,7 @@ impl Proxy {
                     if good < request.pods && all < most {
                         inner.claiming += 1;
                         inner.no_pod = None;
-                        self.start_claim(served, &inner.function, deadline);
+                        self.start_claim(served, &inner, deadline);
                     } else if inner.claiming == 0 && all >= most && request.known.len() as u32 >= most {
                         return Err(NoPod::Most);
                     }
@@ -205,11 +209,15 @@ impl Proxy {
         }
     }
 
-    fn start_claim(self: &Arc<Self>, served: &Arc<Served>, function: &Arc<Function>, deadline: tokio::time::Instant) {
-        let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(function));
+    fn start_claim(self: &Arc<Self>, served: &Arc<Served>, inner: &Inner, deadline: tokio::time::Instant) {
+        let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(&inner.function));
+        let epoch = inner.epoch;
         tokio::spawn(async move {
             let outcome = tokio::time::timeout_at(deadline, proxy.claim(&served, &function)).await;
             let mut inner = served.lock();
+            if inner.epoch != epoch {
+                return;
+            }
             inner.claiming -= 1;
             match outcome {
                 Ok(Ok(())) => {}

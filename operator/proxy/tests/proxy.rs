@@ -1,6 +1,9 @@
 //! The data plane on loopback: real proxies, real sockets, pods whose agent and runtime are small servers, and a cluster
 //! that is a map behind the claim trait.
 
+// What only tests call fails loudly.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 #[path = "proxy/cluster.rs"]
 mod cluster;
 #[path = "proxy/cold.rs"]

@@ -1,6 +1,5 @@
 //! The table that requests are routed by: a value that never changes.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use muon_crds::words::GATEWAY_SERVICE;
@@ -151,7 +150,7 @@ impl Table {
     }
 
     /// `demo`, of `muon-gateway.demo…`.
-    fn gateway_namespace<'h>(&self, host: &'h Cow<'_, str>) -> Option<&'h str> {
+    fn gateway_namespace<'h>(&self, host: &'h str) -> Option<&'h str> {
         if !host.starts_with(GATEWAY_SERVICE) {
             return None;
         }

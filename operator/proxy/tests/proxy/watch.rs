@@ -35,6 +35,19 @@ async fn a_new_revision_is_never_answered_by_an_old_pod() {
 }
 
 #[tokio::test]
+async fn requests_that_wait_for_an_old_revision_get_the_new_one() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy("proxy-a").await;
+    cluster.function("hello", json!({}));
+    let waiting = tokio::spawn(call(node.functions, get("hello.demo", "/")));
+    until("the pool was found dry", || node.counted("muon_proxy_events_total", "pool_dry") > 0.0).await;
+    cluster.function("hello", json!({"revision": "r2", "environment": "test"}));
+    cluster.free_pod("next-1").await;
+    assert_eq!(waiting.await.unwrap().body, "next-1");
+    assert!(cluster.claims.lock().unwrap().iter().all(|claim| claim.revision == "r2"));
+}
+
+#[tokio::test]
 async fn a_draining_pod_gets_nothing_more() {
     let cluster = Cluster::new();
     let node = cluster.proxy("proxy-a").await;
