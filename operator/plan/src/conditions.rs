@@ -111,6 +111,10 @@ fn bounded(message: String) -> String {
     }
 }
 
+/// Steps that every object goes through on its way: people need no Event of them, and the API server is spared
+/// thousands.
+const ORDINARY: [&str; 4] = ["Propagating", "PackageNotReady", "PoolStarting", "RollingOut"];
+
 /// The Event that tells people of a change of `Ready`; none when it says what it said before.
 pub fn notes(old: &[Condition], new: &[Condition], action: &'static str) -> Vec<Note> {
     let find = |conditions| muon_crds::condition::find(conditions, ConditionType::Ready);
@@ -119,6 +123,9 @@ pub fn notes(old: &[Condition], new: &[Condition], action: &'static str) -> Vec<
         return Vec::new();
     }
     let stalled = muon_crds::condition::is_true(new, ConditionType::Stalled);
+    if !stalled && ORDINARY.contains(&now.reason.as_str()) {
+        return Vec::new();
+    }
     let type_ = if stalled { NoteType::Warning } else { NoteType::Normal };
     vec![Note { type_, reason: now.reason.clone(), action, message: now.message.clone() }]
 }

@@ -40,7 +40,7 @@ impl Invalid {
     /// An object of ours cannot be made because a foreign one has its name.
     pub fn name_conflict(kind: &str, name: &str) -> Self {
         let message = format!(
-            "a {kind} named {name} exists in this namespace and does not belong to this object: rename one of the two, or delete it"
+            "there is a {kind} {name} in this namespace that is not Muon's: rename one of the two, or delete that one"
         );
         Self::stalled(ConditionType::Ready, "NameConflict", message)
     }

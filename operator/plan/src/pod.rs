@@ -34,10 +34,11 @@ pub const RUNTIME: &str = "runtime";
 pub const AGENT: &str = "agent";
 
 const TMP_DIR: &str = "/tmp";
-/// Bounds of the writable volumes: the agent unpacks less, and a function's scratch space has an end too.
+/// Bounds of the writable volumes, above the agent's own: it fetches at most 64 MiB and unpacks less than this. A
+/// function's scratch space has an end too.
 const CODE_SIZE: &str = "1Gi";
 const TMP_SIZE: &str = "1Gi";
-const AGENT_SIZE: &str = "16Mi";
+const AGENT_SIZE: &str = "128Mi";
 /// Between the end of what the runtime may take to finish its requests and the kill.
 const GRACE_MARGIN: i64 = 5;
 
@@ -152,7 +153,7 @@ fn agent(base: &Base, begin: Vec<EnvVar>) -> Container {
         env: Some(env),
         ports: Some(vec![port("agent", i32::from(PORT_AGENT))]),
         // It speaks for the runtime as well: ready means that a request can be sent, or code be loaded.
-        readiness_probe: Some(Probe { period_seconds: Some(1), failure_threshold: Some(1), ..probe("/readyz") }),
+        readiness_probe: Some(Probe { period_seconds: Some(1), failure_threshold: Some(2), ..probe("/readyz") }),
         // Its own life only: a busy runtime is not a dead one.
         liveness_probe: Some(Probe { period_seconds: Some(10), failure_threshold: Some(3), ..probe("/healthz") }),
         resources: Some(ResourceRequirements {

@@ -53,10 +53,11 @@ pub enum OldStep {
     Delete,
 }
 
-/// The step from `current` replicas towards `desired`.
+/// The step from `current` replicas towards `desired`. Among pods that are alike, those that come first in `members`
+/// are marked first.
 pub fn shrink(mut members: Vec<Member<'_>>, desired: i32, current: i32) -> Shrink {
     members.retain(|member| member.pod.counts());
-    members.sort_by(|a, b| order_of_choice(a).cmp(&order_of_choice(b)));
+    members.sort_by_key(order_of_choice);
     let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
     let present = count(members.len());
     let leading = count(members.iter().take_while(|member| member.standing == Standing::Gone).count());
@@ -77,14 +78,14 @@ pub fn shrink(mut members: Vec<Member<'_>>, desired: i32, current: i32) -> Shrin
 
 /// The order in which a ReplicaSet picks the pods that go: not on a node, not running, not ready, then by deletion
 /// cost, which is lowest on marked pods.
-fn order_of_choice<'a>(member: &Member<'a>) -> (bool, u8, bool, bool, &'a str) {
+fn order_of_choice(member: &Member<'_>) -> (bool, u8, bool, bool) {
     let phase = match member.pod.phase.as_str() {
         "Pending" => 0,
         "Running" => 2,
         _ => 1,
     };
     let unmarked = matches!(member.standing, Standing::Needed | Standing::Spare);
-    (member.pod.assigned, phase, member.pod.ready, unmarked, &member.pod.name)
+    (member.pod.assigned, phase, member.pod.ready, unmarked)
 }
 
 #[cfg(test)]

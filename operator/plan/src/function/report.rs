@@ -2,11 +2,11 @@
 
 use muon_crds::function::{Mode, Serving};
 use muon_crds::words::{self, State};
-use muon_crds::{ConditionType, FunctionStatus, condition};
+use muon_crds::{Condition, ConditionType, FunctionStatus, condition};
 
 use super::{Observed, Resolved, UsedPod, Valid};
 use crate::conditions::{self, Said, Truth, no, unknown, yes};
-use crate::finding::{Heals, Invalid, Report};
+use crate::finding::{Invalid, Report};
 
 /// The status after a visit that ended with `outcome`. The proxies route by `serving`, which changes here and
 /// nowhere else; `Ready` follows once every ready proxy has applied the change.
@@ -23,7 +23,7 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
     };
 
     let mut said = conditions::summary(finding.as_ref(), "Served", "requests are served");
-    said.push(resolution(resolved));
+    said.push(resolution(resolved, &old.conditions));
     said.extend(loaded.or_else(|| conditions::again(&old.conditions, ConditionType::Loaded)));
     let generation = object.metadata.generation;
     let conditions = conditions::merge(&old.conditions, said, generation, now);
@@ -132,16 +132,14 @@ fn trouble(observed: &Observed, serving: &Serving) -> Option<String> {
     of_pod.or_else(of_deployment)
 }
 
-fn resolution(resolved: Result<&Resolved, &Invalid>) -> Said {
+fn resolution(resolved: Result<&Resolved, &Invalid>, old: &[Condition]) -> Said {
     match resolved {
         Ok(_) => yes(ConditionType::Resolved, "Resolved", "all that it refers to is there"),
         Err(invalid) if invalid.condition == ConditionType::Resolved => {
             no(ConditionType::Resolved, invalid.reason, invalid.message.clone())
         }
-        Err(invalid) if invalid.heals == Heals::ByTheUser => {
-            unknown(ConditionType::Resolved, invalid.reason, "not looked at: the spec must be changed first")
-        }
-        Err(invalid) => unknown(ConditionType::Resolved, invalid.reason, invalid.message.clone()),
+        Err(_) => conditions::again(old, ConditionType::Resolved)
+            .unwrap_or_else(|| unknown(ConditionType::Resolved, "NotChecked", "not looked at yet")),
     }
 }
 

@@ -93,13 +93,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// The pods of a kind, those with the least in flight first.
     fn members(&self, own: bool, keep: impl Fn(Option<&str>) -> bool) -> Vec<Member<'a>> {
-        self.observed
-            .pods
-            .iter()
-            .filter(|used| used.pod.own == own && used.pod.counts() && keep(used.pod.revision.as_deref()))
-            .map(|used| Member { pod: &used.pod, standing: self.standing(used) })
-            .collect()
+        let is_kept = |used: &&UsedPod| used.pod.own == own && used.pod.counts() && keep(used.pod.revision.as_deref());
+        let mut pods: Vec<&UsedPod> = self.observed.pods.iter().filter(is_kept).collect();
+        pods.sort_by_key(|used| used.usage.as_ref().map_or(u32::MAX, |usage| usage.in_flight));
+        pods.into_iter().map(|used| Member { pod: &used.pod, standing: self.standing(used) }).collect()
     }
 
     /// Pods kept though nobody calls.

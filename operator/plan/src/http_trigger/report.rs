@@ -26,7 +26,7 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
         kinds.push((ConditionType::IngressReady, "Applied", "the Ingress is as asked for"));
     }
     said.extend(kinds.into_iter().map(|(kind, reason, message)| {
-        detail(kind, outcome.is_ok(), &findings, &old.conditions).unwrap_or_else(|| yes(kind, reason, message))
+        detail(kind, outcome, &findings, &old.conditions).unwrap_or_else(|| yes(kind, reason, message))
     }));
 
     let generation = object.metadata.generation;
@@ -40,14 +40,25 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
 }
 
 /// What a detailed condition says, if it is not simply true.
-fn detail(kind: ConditionType, visited: bool, findings: &[Invalid], old: &[Condition]) -> Option<Said> {
+fn detail(
+    kind: ConditionType,
+    outcome: Result<&Valid, &Invalid>,
+    findings: &[Invalid],
+    old: &[Condition],
+) -> Option<Said> {
     if let Some(finding) = findings.iter().find(|finding| finding.condition == kind) {
         return Some(no(kind, finding.reason, finding.message.clone()));
     }
-    // The visit ended before it came to this one.
-    let not_visited =
-        || conditions::again(old, kind).unwrap_or_else(|| unknown(kind, "NotChecked", "not looked at yet"));
-    (!visited).then(not_visited)
+    match outcome {
+        Ok(valid) if kind == ConditionType::IngressReady && valid.ingress.is_none() => {
+            Some(no(kind, "NotMade", "there is no Ingress while another trigger has the route"))
+        }
+        Ok(_) => None,
+        // The visit ended before it came to this one.
+        Err(_) => {
+            Some(conditions::again(old, kind).unwrap_or_else(|| unknown(kind, "NotChecked", "not looked at yet")))
+        }
+    }
 }
 
 /// The route is in place when every ready proxy has passed the object's version: now, or when this generation was

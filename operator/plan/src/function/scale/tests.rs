@@ -1,1 +1,108 @@
+use proptest::prelude::*;
 
+use super::*;
+
+fn spec(replicas: i32, min: i32, max: i32) -> FunctionSpec {
+    let text = format!(
+        "{{environment: python, package: p, replicas: {replicas}, scaling: {{min: {min}, max: {max}, idleSeconds: 10}}}}"
+    );
+    serde_yaml::from_str(&text).unwrap()
+}
+
+#[test]
+fn demand_is_met_between_the_bounds() {
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 0), 0);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 3, 0), 3);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 30, 0), 10);
+    assert_eq!(own_replicas(&spec(0, 2, 10), 0, 0), 2);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 1, 4), 4, "pods that are kept stay");
+    assert_eq!(own_replicas(&spec(5, 0, 3), 30, 9), 5, "a held number is held");
+    assert_eq!(own_replicas(&spec(0, 0, 10), u32::MAX, 0), 10);
+}
+
+fn observed(min: i32) -> Observed {
+    let text = format!(
+        "
+object:
+  apiVersion: muon.dev/v1alpha1
+  kind: Function
+  metadata: {{name: hello, namespace: shop, uid: u, generation: 1, resourceVersion: '5'}}
+  spec: {{environment: python, package: p, scaling: {{min: {min}, max: 8, idleSeconds: 10}}}}
+  status:
+    serving: {{revision: now, digest: d, mode: Deployment, environment: python, concurrency: 1, timeoutSeconds: 1, max: 8}}
+watermark: 5
+"
+    );
+    serde_yaml::from_str(&text).unwrap()
+}
+
+fn any_pod() -> impl Strategy<Value = (bool, bool, bool, u32, u64, bool, bool)> {
+    (any::<bool>(), any::<bool>(), any::<bool>(), 0..2u32, 0..20_000u64, any::<bool>(), any::<bool>())
+}
+
+proptest! {
+    /// Whatever is observed: no pod with a request in it is drained while it serves, none is deleted while it has
+    /// one, and replicas never go below the pods that are not drained.
+    #[test]
+    fn nothing_in_use_goes(
+        pods in proptest::collection::vec(any_pod(), 0..12),
+        min in 0..3i32,
+        replicas in 0..12i32,
+        wanted in 0..12u32,
+    ) {
+        let mut observed = observed(min);
+        observed.demand.wanted = wanted;
+        for (number, (own, now, draining, in_flight, idle_ms, seen, known)) in pods.into_iter().enumerate() {
+            let state = if draining { State::Draining } else { State::Claimed };
+            observed.pods.push(UsedPod {
+                pod: crate::SeenPod {
+                    name: format!("p{number}"),
+                    uid: format!("p{number}"),
+                    state: state.as_str().to_owned(),
+                    revision: Some(if now { "now" } else { "old" }.to_owned()),
+                    own,
+                    assigned: true,
+                    phase: "Running".to_owned(),
+                    ready: true,
+                    ..crate::SeenPod::default()
+                },
+                usage: known.then_some(Usage { used: true, broken: false, in_flight, idle_ms, seen }),
+            });
+        }
+        let deployment = |revision: &str| SeenDeployment {
+            name: revision.to_owned(), revision: Some(revision.to_owned()), replicas, ..SeenDeployment::default()
+        };
+        observed.deployments = vec![deployment("now"), deployment("old")];
+        let decision = scale(&observed, None);
+
+        let find = |uid: &str| observed.pods.iter().find(|used| used.pod.uid == uid).unwrap();
+        for drained in &decision.drain {
+            let used = find(&drained.uid);
+            prop_assert_eq!(used.pod.state(), Some(State::Claimed));
+            if used.pod.revision.as_deref() == Some("now") {
+                let usage = used.usage.as_ref().unwrap();
+                prop_assert!(usage.in_flight == 0 && usage.idle_ms >= 10_000);
+            }
+        }
+        for deleted in &decision.delete {
+            let used = find(&deleted.uid);
+            prop_assert_eq!(used.pod.state(), Some(State::Draining));
+            prop_assert!(used.usage.as_ref().is_some_and(|usage| usage.in_flight == 0 && usage.seen));
+        }
+        for old in &decision.old {
+            let stays = observed.pods.iter().filter(|used| {
+                let is_drained = used.pod.state() == Some(State::Draining)
+                    && used.usage.as_ref().is_some_and(|usage| usage.in_flight == 0 && usage.seen);
+                used.pod.own && used.pod.revision.as_deref() == Some(old.name.as_str()) && !is_drained
+            });
+            let stays = i32::try_from(stays.count()).unwrap();
+            match old.step {
+                OldStep::Scale(size) => prop_assert!(size >= replicas.min(stays), "{} to {size}, {stays} stay", old.name),
+                OldStep::Delete => prop_assert_eq!(stays, 0),
+                OldStep::Keep => {}
+            }
+        }
+        let twice = decision.drain.iter().filter(|pod| decision.delete.contains(pod)).count();
+        prop_assert_eq!(twice, 0);
+    }
+}
