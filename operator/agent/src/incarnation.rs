@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::OnceLock;
 
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
@@ -44,15 +45,22 @@ impl Incarnation {
         if sockets.is_empty() {
             return None;
         }
-        // The numbers start anew with the machine.
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Some(Self { boot: boot.trim_end().to_owned(), sockets })
+        Some(Self { boot: boot().to_owned(), sockets })
     }
 
     /// Whether the same process still listens. Of several that share a port, one that was there is enough.
     pub fn is(&self, other: &Self) -> bool {
         self.boot == other.boot && !self.sockets.is_disjoint(&other.sockets)
     }
+}
+
+/// The machine's boot: with it, the numbers of sockets start anew.
+fn boot() -> &'static str {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.trim_end().to_owned()
+    })
 }
 
 fn listeners(port: u16) -> io::Result<BTreeSet<u32>> {
