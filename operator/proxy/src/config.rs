@@ -76,7 +76,7 @@ impl Config {
             pool_idle: Duration::from_secs(4),
             pool_size: 256,
             connect_timeout: Duration::from_secs(1),
-            patience: Duration::from_millis(250),
+            patience: Duration::from_millis(500),
             load_timeout: Duration::from_secs(60),
             failure_memory: Duration::from_secs(2),
             ejection: Duration::from_secs(2),

@@ -55,9 +55,7 @@ impl Proxy {
                     } else {
                         metrics.loads_done.inc()
                     }
-                    if inner.slots.loaded(&endpoint.uid) {
-                        inner.failure = None;
-                    }
+                    inner.loaded(&endpoint.uid);
                     served.pump(&mut inner);
                 }
                 Err(meaning) => proxy.load_failed(&served, &mut inner, &function, &endpoint, meaning),

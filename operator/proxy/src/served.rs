@@ -68,6 +68,8 @@ pub(crate) struct Inner {
     pub(crate) claiming: u32,
     /// Requests that ended, ever.
     finished: u64,
+    /// Loads that ended well, ever.
+    loads: u64,
     last_end: Option<Instant>,
     ticking: bool,
     /// Pods that the queue was last found to need.
@@ -163,6 +165,7 @@ impl Served {
                 asking: 0,
                 claiming: 0,
                 finished: 0,
+                loads: 0,
                 last_end: None,
                 ticking: false,
                 scaled: 0,
@@ -300,7 +303,7 @@ impl Served {
     /// While requests wait: tries again what failed, and asks for more pods when the queue is longer than what the
     /// pods get done in one `patience`.
     async fn tick(self: Arc<Self>) {
-        let mut finished = self.lock().finished;
+        let mut before = self.lock().progress();
         loop {
             tokio::time::sleep(self.shared.config.patience).await;
             let mut inner = self.lock();
@@ -309,9 +312,11 @@ impl Served {
                 return;
             }
             let now = Instant::now();
+            let (finished, loads) = std::mem::replace(&mut before, inner.progress());
             let done = inner.finished - finished;
-            finished = inner.finished;
-            let settled = inner.slots.ready(now) > 0 && !inner.slots.loading() && inner.asking == 0;
+            // Only a time that began after the last load shows what the pods can do.
+            let settled =
+                inner.loads == loads && inner.slots.ready(now) > 0 && !inner.slots.loading() && inner.asking == 0;
             if settled && inner.queue.len() as u64 > done {
                 let demand = inner.queue.len() as u32 + inner.slots.in_flight();
                 let wanted = demand.div_ceil(self.room(&inner));
@@ -399,6 +404,18 @@ impl Inner {
 
     pub(crate) fn queued(&self) -> u32 {
         self.queue.len() as u32
+    }
+
+    /// A pod is loaded: what it adds shows from now on.
+    pub(crate) fn loaded(&mut self, pod_uid: &str) {
+        if self.slots.loaded(pod_uid) {
+            self.loads += 1;
+            self.failure = None;
+        }
+    }
+
+    fn progress(&self) -> (u64, u64) {
+        (self.finished, self.loads)
     }
 
     pub(crate) fn last_end(&self) -> Option<Instant> {

@@ -80,7 +80,6 @@ pub fn config(name: &str) -> Config {
         agent_port: AGENT_PORT,
         drain_delay: Duration::ZERO,
         access_log: false,
-        patience: Duration::from_millis(20),
         ..Config::new(name, "http://store.test:8080")
     }
 }
