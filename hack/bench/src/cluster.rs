@@ -79,7 +79,8 @@ impl Cluster {
             triggers.create(&PostParams::default(), &from(trigger)?).await?;
         }
         wait("functions and routes to be Ready", 120, || async {
-            let ready = |conditions: &[muon_crds::Condition]| condition::is_true(conditions, muon_crds::ConditionType::Ready);
+            let ready =
+                |conditions: &[muon_crds::Condition]| condition::is_true(conditions, muon_crds::ConditionType::Ready);
             let functions = functions.list(&ListParams::default()).await?;
             let triggers = triggers.list(&ListParams::default()).await?;
             let waiting = functions
@@ -151,13 +152,14 @@ impl Cluster {
             let labels: BTreeMap<String, String> = [(words::STATE, "free"), (words::APP_COMPONENT, "bench")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();
-            let container = |name: &str| Container {
-                name: name.into(),
-                image: Some(self.image.clone()),
-                ..Container::default()
-            };
+            let container =
+                |name: &str| Container { name: name.into(), image: Some(self.image.clone()), ..Container::default() };
             let pod = Pod {
-                metadata: kube::api::ObjectMeta { name: Some(name.clone()), labels: Some(labels), ..Default::default() },
+                metadata: kube::api::ObjectMeta {
+                    name: Some(name.clone()),
+                    labels: Some(labels),
+                    ..Default::default()
+                },
                 spec: Some(PodSpec {
                     scheduler_name: Some("none".into()),
                     automount_service_account_token: Some(false),
@@ -185,7 +187,8 @@ impl Cluster {
             {"op": "add", "path": "/metadata/labels/muon.dev~1revision", "value": "00000000"},
             {"op": "add", "path": "/metadata/ownerReferences", "value": [owner]},
         ]);
-        let patch: Patch<Pod> = Patch::Json(serde_json::from_value(patch).map_err(|error| Error::Request(error.to_string()))?);
+        let patch: Patch<Pod> =
+            Patch::Json(serde_json::from_value(patch).map_err(|error| Error::Request(error.to_string()))?);
         let start = Instant::now();
         pods.patch(&pod.name_any(), &PatchParams::default(), &patch).await?;
         Ok(start.elapsed())

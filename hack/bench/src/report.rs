@@ -89,11 +89,19 @@ impl Machine {
     pub(crate) fn read() -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
-            text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split(':').nth(1)).unwrap_or("?").trim().to_owned()
+            text.lines()
+                .find(|line| line.starts_with(name))
+                .and_then(|line| line.split(':').nth(1))
+                .unwrap_or("?")
+                .trim()
+                .to_owned()
         };
         let cpuinfo = read("/proc/cpuinfo");
-        let kib: f64 =
-            field(&read("/proc/meminfo"), "MemTotal").split_whitespace().next().and_then(|kib| kib.parse().ok()).unwrap_or(0.0);
+        let kib: f64 = field(&read("/proc/meminfo"), "MemTotal")
+            .split_whitespace()
+            .next()
+            .and_then(|kib| kib.parse().ok())
+            .unwrap_or(0.0);
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             processor: field(&cpuinfo, "model name"),
@@ -160,7 +168,8 @@ impl Report {
 
     /// The figures in milliseconds as bars on a logarithmic scale: they span a hundredfold.
     fn plot(&self) -> String {
-        let shown: Vec<&Row> = self.rows.iter().filter(|row| row.unit == "ms" && row.value.is_finite() && row.value > 0.0).collect();
+        let shown: Vec<&Row> =
+            self.rows.iter().filter(|row| row.unit == "ms" && row.value.is_finite() && row.value > 0.0).collect();
         let low = shown.iter().map(|row| row.value).fold(f64::INFINITY, f64::min).log10().floor();
         let high = shown.iter().map(|row| row.value).fold(0.0, f64::max).log10().ceil();
         let (left, width, step) = (190.0, 560.0, 22.0);

@@ -45,7 +45,9 @@ async fn measure(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
 
 fn progress(length: usize, what: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} {elapsed}");
-    ProgressBar::new(length as u64).with_message(what).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    ProgressBar::new(length as u64)
+        .with_message(what)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// One bare claim, one cold request, in turn; every one with the pool proven full before it.
@@ -57,7 +59,8 @@ async fn cold(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
     let proxies = cluster.proxies().await?;
     let Some(first) = proxies.first().copied() else { return Err(Error::Cluster("no proxy is ready".into())) };
 
-    let (mut claim, mut request, mut warm, mut writes) = (Samples::default(), Samples::default(), Samples::default(), Samples::default());
+    let (mut claim, mut request, mut warm, mut writes) =
+        (Samples::default(), Samples::default(), Samples::default(), Samples::default());
     let bar = progress(names.len(), "cold requests");
     for (number, (name, pod)) in names.iter().zip(&bare).enumerate() {
         cluster.pool_full(POOL).await?;
@@ -123,7 +126,10 @@ async fn warm(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
     Connection::open(&ours).await?.get().await?;
     let direct = cluster.direct(WARM).await?;
     let pids = find("muon", "proxy");
-    let beside = *pids.iter().find(|pid| has_address(**pid, proxy)).ok_or_else(|| Error::Cluster("the proxy's process is not on this machine".into()))?;
+    let beside = *pids
+        .iter()
+        .find(|pid| has_address(**pid, proxy))
+        .ok_or_else(|| Error::Cluster("the proxy's process is not on this machine".into()))?;
     let haproxy = Haproxy::start(beside, proxy, direct.address).await?;
     let peer = Target { address: haproxy.address, ..direct.clone() };
 
@@ -184,7 +190,10 @@ async fn warm(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
 
 fn expect_all(load: &crate::http::Load) -> Result<(), Error> {
     if load.failed > 0 || load.answered == 0 {
-        return Err(Error::Request(format!("{} answered, {} failed: a load with failures is no measurement", load.answered, load.failed)));
+        return Err(Error::Request(format!(
+            "{} answered, {} failed: a load with failures is no measurement",
+            load.answered, load.failed
+        )));
     }
     Ok(())
 }
