@@ -43,8 +43,13 @@ impl Installation {
             let plane = ControlPlane::shared();
             // A proxy that is ahead of everybody: it has seen whatever is asked of it.
             let seen = Watermarks { functions: u64::MAX, triggers: u64::MAX, pods: u64::MAX };
-            let (says, said) =
-                watch::channel(Activity { proxy: "proxy-0".to_owned(), seq: 1, seen, ..Activity::default() });
+            let (says, said) = watch::channel(Activity {
+                proxy: "proxy-0".to_owned(),
+                seq: 1,
+                up_ms: 3_600_000,
+                seen,
+                ..Activity::default()
+            });
             let (started, wait) = std::sync::mpsc::channel();
             // It lives as long as the process, on a thread that belongs to no test.
             std::thread::spawn(move || {

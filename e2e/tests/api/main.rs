@@ -7,3 +7,4 @@ mod conflicts;
 mod healing;
 mod installation;
 mod pool_pod;
+mod scaling;

@@ -44,12 +44,14 @@ pub fn path(pod: &Pod) -> String {
 /// The operations of a claim.
 pub fn claim(pod: &Pod, function: &Function) -> Vec<Value> {
     let (name, uid) = (function.name_any(), function.uid().expect("it is made"));
+    let serving = function.status.as_ref().and_then(|status| status.serving.as_ref());
+    let revision = serving.map_or("abcd1234", |serving| serving.revision.as_str());
     vec![
         json!({"op": "test", "path": "/metadata/uid", "value": pod.uid()}),
         json!({"op": "test", "path": "/metadata/labels/muon.dev~1state", "value": "free"}),
         json!({"op": "replace", "path": "/metadata/labels/muon.dev~1state", "value": "claimed"}),
         json!({"op": "add", "path": "/metadata/labels/muon.dev~1function", "value": name}),
-        json!({"op": "add", "path": "/metadata/labels/muon.dev~1revision", "value": "abcd1234"}),
+        json!({"op": "add", "path": "/metadata/labels/muon.dev~1revision", "value": revision}),
         json!({"op": "add", "path": "/metadata/annotations/muon.dev~1function-uid", "value": uid}),
         json!({"op": "replace", "path": "/metadata/ownerReferences", "value": [owner(&name, &uid)]}),
     ]
