@@ -255,3 +255,6 @@ fn news(before: Option<&Activity>, now: &Activity) -> Vec<String> {
     let healed = known.iter().filter(|failure| !now.failures.contains(failure)).map(|failure| failure.uid.clone());
     demand.map(|item| item.uid.clone()).chain(failed).chain(healed).collect()
 }
+
+#[cfg(test)]
+mod tests;

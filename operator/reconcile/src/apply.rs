@@ -215,3 +215,6 @@ fn body<K: Child>(desired: &K) -> Result<Value, ApplyError> {
     body["metadata"]["annotations"][words::APPLIED] = Value::from(hash);
     Ok(body)
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,6 @@ pub fn is_outside(address: IpAddr) -> bool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

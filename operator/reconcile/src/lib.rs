@@ -27,6 +27,8 @@ pub mod gateways;
 pub mod http_trigger;
 pub mod links;
 pub mod metrics;
+#[cfg(test)]
+mod mock;
 pub mod order_key;
 pub mod package;
 pub mod place;

@@ -110,3 +110,6 @@ fn metadata(namespace: &str) -> ObjectMeta {
         ..ObjectMeta::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,3 +155,6 @@ pub(crate) fn cut(text: &str, max: usize) -> &str {
     let end = (0..=max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     &text[..end]
 }
+
+#[cfg(test)]
+mod tests;

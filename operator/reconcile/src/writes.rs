@@ -98,3 +98,6 @@ impl Writes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
