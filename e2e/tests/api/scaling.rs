@@ -92,7 +92,8 @@ async fn api_shrinking_pool_retires_pods_before_it_is_scaled_down() {
         None
     })
     .await;
-    // The test is the ReplicaSet: it lets go of the claimed pod, and takes of the others those that are retiring.
+    // The test is the ReplicaSet: it lets go of the claimed pod, takes of the others those that are retiring, and makes
+    // a fresh one when there are too few (the claim may have got the last one that was not to go).
     until("one pod is free, and none is retiring", READY_WITHIN, async || {
         let replicas = pool(&space).await.spec?.replicas? as usize;
         let now = states(&space).await;
@@ -105,6 +106,9 @@ async fn api_shrinking_pool_retires_pods_before_it_is_scaled_down() {
         );
         for name in retiring.into_iter().take(members.saturating_sub(replicas)) {
             space.api::<Pod>().delete(name, &Default::default()).await.expect("it can be deleted");
+        }
+        if members < replicas {
+            pod_of(&space, &deployment, &format!("fresh-{}", replicas - members)).await;
         }
         (replicas == 1 && members == 1 && count(&now, "free") == 1).then_some(())
     })
