@@ -22,6 +22,7 @@ use crate::queues::Queues;
 use crate::settings::Settings;
 use crate::status::Reporting;
 use crate::store_client::StoreClient;
+use crate::stuck::Shortages;
 use crate::writes::Writes;
 
 /// What every driver works with. Nothing in it outlives the process in any sense that matters.
@@ -46,6 +47,8 @@ pub struct Context {
     pub archives: Archives,
     /// Pods that requests waited for lately, per Environment.
     pub peaks: Peaks,
+    /// Pools that are short of pods.
+    pub shortages: Shortages,
     /// Claims that proxies were asked for.
     pub claims: Claims,
     /// The namespaces' gateways.
@@ -100,6 +103,7 @@ impl Context {
             store: StoreClient::new(http.clone(), &settings.store_url, Arc::clone(&signer)),
             archives: Archives::default(),
             peaks: Peaks::default(),
+            shortages: Shortages::default(),
             claims: Claims::default(),
             gateways: Gateways::new(client.clone(), cache.clone(), metrics.clone()),
             writes: Writes::new(client.clone(), metrics.clone()),

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 use muon_crds::Environment;
-use muon_crds::words::State;
+use muon_crds::words::{self, State};
 use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, pool_size, report, validate};
 use muon_plan::shrink::OldStep;
 use muon_plan::{SeenDeployment, SeenPod};
+use tracing::warn;
 
 use crate::apply::Ours;
 use crate::cache::{Cache, is_controlled_by};
@@ -19,6 +21,7 @@ use crate::controller::resync;
 use crate::demand::{MEMORY, waited_for};
 use crate::links::Target;
 use crate::place::namespace_of;
+use crate::stuck::{Count, PATIENCE};
 use crate::trouble::Trouble;
 use crate::writes::Outcome;
 
@@ -55,8 +58,8 @@ fn observe(object: &Environment, context: &Context) -> Observed {
     }
 }
 
-/// Makes what is desired. Free pods that are to go are marked first; only when all of them are does the pool shrink,
-/// for a mark that came too late means that a request has the pod.
+/// Makes what is desired. Free pods that are to go are marked first; the pool shrinks at a later visit, behind marks
+/// that were seen, for a mark that came too late means that a request has the pod.
 async fn apply(
     object: &Environment,
     resources: &Resources,
@@ -84,12 +87,39 @@ async fn apply(
         context.writes.relabel(&namespace, pod, State::Free, State::Retiring).await?;
     }
     let live = Cache::get(&cache.deployments, &namespace, &pool.name_any());
-    applier.apply(live.as_deref(), pool, ours).await?;
+    match live.as_ref().map_or(Count::Right, |live| context.shortages.count(live, Instant::now())) {
+        Count::Right | Count::Short => {
+            applier.apply(live.as_deref(), pool, ours).await?;
+        }
+        Count::Stuck => return start_anew(&namespace, object, pool, context).await,
+    }
     for pod in &decision.discard {
         context.writes.delete_pod(&namespace, pod).await?;
     }
     for old in &decision.old {
         leave(&namespace, &old.name, &old.uid, &old.step, context).await?;
+    }
+    Ok(())
+}
+
+/// Replaces a pool whose ReplicaSet lost count: no pod of it can be claimed any more, then it goes, and the visit that
+/// its deletion brings makes it again. Claimed pods are the functions' and stay.
+async fn start_anew(
+    namespace: &str,
+    object: &Environment,
+    pool: &Deployment,
+    context: &Context,
+) -> Result<(), Trouble> {
+    let name = pool.name_any();
+    warn!(namespace, pool = name, "the pool stays short of pods for no reason; it is made anew");
+    for pod in context.cache.pods_of_environment(namespace, &object.name_any()) {
+        let seen = SeenPod::of(&pod);
+        if seen.state() == Some(State::Free) && seen.pool.as_ref() == pool.labels().get(words::POOL) {
+            context.writes.relabel(namespace, &seen.reference(), State::Free, State::Retiring).await?;
+        }
+    }
+    if let Some(live) = Cache::get(&context.cache.deployments, namespace, &name) {
+        context.writes.delete_seen(live.as_ref()).await?;
     }
     Ok(())
 }
@@ -106,14 +136,18 @@ pub(crate) async fn leave(
     match step {
         OldStep::Keep => Ok(Outcome::TooLate),
         OldStep::Scale(replicas) => Ok(writes.resize(namespace, name, uid, *replicas).await?),
-        OldStep::Delete => Ok(writes.delete::<k8s_openapi::api::apps::v1::Deployment>(namespace, name, uid).await?),
+        OldStep::Delete => Ok(writes.delete::<Deployment>(namespace, name, uid).await?),
     }
 }
 
-/// While a demand is remembered, the pool is looked at when it is forgotten.
+/// While a demand is remembered, the pool is looked at when it is forgotten; while it may be stuck, when that is clear.
 fn next(object: &Environment, observed: &Observed, valid: &Valid) -> Action {
-    match observed.demand > valid.min {
-        true => Action::requeue(MEMORY),
-        false => resync(object),
+    let there = observed.pods.iter().filter(|pod| pod.pool.as_ref() == Some(&valid.template_hash) && pod.counts());
+    let pool = observed.pools.iter().find(|pool| pool.name == valid.pool);
+    let is_short = pool.is_some_and(|pool| there.count() < usize::try_from(pool.replicas).unwrap_or_default());
+    match (is_short, observed.demand > valid.min) {
+        (true, _) => Action::requeue(PATIENCE),
+        (false, true) => Action::requeue(MEMORY),
+        (false, false) => resync(object),
     }
 }

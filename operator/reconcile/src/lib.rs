@@ -40,6 +40,7 @@ pub mod scale;
 pub mod settings;
 pub mod status;
 pub mod store_client;
+pub mod stuck;
 pub mod trouble;
 pub mod uids;
 pub mod watch;

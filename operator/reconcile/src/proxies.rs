@@ -159,6 +159,8 @@ pub async fn follow(
     wake: impl Fn(Wakes) + Clone + Send + Sync + 'static,
 ) {
     let mut polls: HashMap<String, Poll> = HashMap::new();
+    // What was told before this replica followed, or led, may be of the past.
+    board.set(Vec::new());
     loop {
         let running = proxies(&pods);
         metrics.proxies(running.iter().filter(|proxy| proxy.ready).count());

@@ -51,6 +51,8 @@ pub struct Queues {
     pub gateways: Arc<Notify>,
     /// Rings when proxy pods changed.
     pub proxies: Arc<Notify>,
+    /// Rings when a store of something that others depend on was read anew: what changed meanwhile is not told.
+    pub restarted: Arc<Notify>,
     /// Ways into the stores, kept up to date here.
     pub index: Arc<Index>,
 }
@@ -157,7 +159,8 @@ impl Queues {
             Change::Restarted => {
                 let objects = store.state();
                 self.index.ages.reset(objects.iter().map(AsRef::as_ref));
-                return self.index.pods.reset(objects.iter().map(AsRef::as_ref));
+                self.index.pods.reset(objects.iter().map(AsRef::as_ref));
+                return self.restarted.notify_one();
             }
             Change::Applied { old, new } => (old.as_deref(), Some(*new)),
             Change::Deleted(object) => (Some(*object), None),
@@ -181,7 +184,8 @@ impl Queues {
         let (old, new) = match &change {
             Change::Restarted => {
                 let objects = store.state();
-                return self.index.deployments.reset(objects.iter().map(AsRef::as_ref));
+                self.index.deployments.reset(objects.iter().map(AsRef::as_ref));
+                return self.restarted.notify_one();
             }
             Change::Applied { old, new } => (old.as_deref(), Some(*new)),
             Change::Deleted(object) => (Some(*object), None),
@@ -219,17 +223,20 @@ impl Queues {
 
     /// An IngressClass changed.
     pub fn class(&self, _: &Store<IngressClass>, change: Change<'_, IngressClass>) {
-        if !matches!(change, Change::Restarted) {
-            self.triggers.extend(self.index.triggers.of("", Target::IngressClass));
+        match change {
+            Change::Restarted => self.restarted.notify_one(),
+            Change::Applied { .. } | Change::Deleted(_) => {
+                self.triggers.extend(self.index.triggers.of("", Target::IngressClass));
+            }
         }
     }
 
     /// A Secret changed.
     pub fn secret(&self, _: &Store<PartialObjectMeta<Secret>>, change: Change<'_, PartialObjectMeta<Secret>>) {
-        if let Change::Applied { new: object, .. } | Change::Deleted(object) = change {
-            let namespace = namespace_of(object);
-            self.functions.extend(self.index.functions.of(&namespace, Target::Secret(&object.name_any())));
-        }
+        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change else {
+            return self.restarted.notify_one();
+        };
+        self.functions.extend(self.index.functions.of(&namespace_of(object), Target::Secret(&object.name_any())));
     }
 
     /// A ConfigMap changed.
@@ -238,10 +245,10 @@ impl Queues {
         _: &Store<PartialObjectMeta<ConfigMap>>,
         change: Change<'_, PartialObjectMeta<ConfigMap>>,
     ) {
-        if let Change::Applied { new: object, .. } | Change::Deleted(object) = change {
-            let namespace = namespace_of(object);
-            self.functions.extend(self.index.functions.of(&namespace, Target::ConfigMap(&object.name_any())));
-        }
+        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change else {
+            return self.restarted.notify_one();
+        };
+        self.functions.extend(self.index.functions.of(&namespace_of(object), Target::ConfigMap(&object.name_any())));
     }
 
     /// A proxy pod changed.
@@ -266,8 +273,10 @@ impl Queues {
 
     /// An object that we made was changed or deleted: whoever made it repairs it. Its making is no news.
     fn made<K: Resource<DynamicType = ()>>(&self, change: &Change<'_, K>) {
-        if let Some(object) = repaired(change) {
-            self.owners(object);
+        match change {
+            Change::Applied { old: Some(_), new: object } | Change::Deleted(object) => self.owners(*object),
+            Change::Applied { old: None, .. } => {}
+            Change::Restarted => self.restarted.notify_one(),
         }
     }
 
@@ -285,14 +294,6 @@ impl Queues {
         if object.owner_references().is_empty() {
             self.gateways.notify_one();
         }
-    }
-}
-
-fn repaired<'a, K>(change: &'a Change<'_, K>) -> Option<&'a K> {
-    match change {
-        Change::Applied { old: Some(_), new } => Some(new),
-        Change::Deleted(object) => Some(object),
-        Change::Applied { old: None, .. } | Change::Restarted => None,
     }
 }
 

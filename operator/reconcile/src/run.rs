@@ -24,6 +24,9 @@ const IDLE_CONNECTIONS: usize = 4;
 /// Pods come and go together; an Environment is looked at once for all of it.
 const GATHER_PODS: Duration = Duration::from_millis(50);
 
+/// When watches are broken off, several begin anew together.
+const GATHER_RESTARTS: Duration = Duration::from_secs(1);
+
 /// Why the operator ends by itself.
 #[derive(thiserror::Error, Debug)]
 pub enum OperatorError {
@@ -91,8 +94,9 @@ async fn drive(context: Arc<Context>) {
     if context.cache.ready().await.is_err() {
         return;
     }
-    everything(&context);
     let queues = context.queues.clone();
+    // A new leader looks at everything once: what the last one was doing is not known.
+    queues.restarted.notify_one();
     let told = {
         let (queues, functions) = (queues.clone(), context.cache.functions.clone());
         move |wakes| queues.told(&functions, wakes)
@@ -109,7 +113,15 @@ async fn drive(context: Arc<Context>) {
     let pool_pace = Pace { debounce: GATHER_PODS, ..pace };
     let cache = &context.cache;
     let shared = || Arc::clone(&context);
+    let again = async {
+        loop {
+            queues.restarted.notified().await;
+            everything(&context);
+            tokio::time::sleep(GATHER_RESTARTS).await;
+        }
+    };
     tokio::join!(
+        again,
         follow,
         context.gateways.run(Arc::clone(&queues.gateways)),
         scale::run(shared()),
@@ -126,7 +138,7 @@ async fn drive(context: Arc<Context>) {
     );
 }
 
-/// A new leader looks at everything once: what the last one was doing is not known.
+/// Has everything looked at.
 fn everything(context: &Context) {
     let Context { cache, queues, .. } = context;
     let Cache { environments, packages, functions, triggers, .. } = cache;
