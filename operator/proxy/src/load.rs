@@ -101,10 +101,10 @@ impl Proxy {
         let base = self.shared.config.ejection;
         let metrics = &self.shared.metrics;
         let pod = &endpoint.name;
-        if inner.slots.get_mut(uid).is_none() {
+        let Some(ready) = inner.slots.get_mut(uid).map(|slot| slot.pod.is_serving()) else {
             // Its revision is over, or the pod is gone.
             return;
-        }
+        };
         match meaning {
             Meaning::Code(component, message) => {
                 metrics.loads_code.inc();
@@ -123,6 +123,8 @@ impl Proxy {
                 inner.no_pod = Some(message);
                 self.shared.bump();
             }
+            // It is only just starting; there is nothing to be told.
+            Meaning::Unreachable(_) if !ready => inner.slots.put_out(uid, base / 20, now),
             Meaning::Unreachable(message) => {
                 metrics.ejections.inc();
                 tracing::warn!(function = function.key(), %pod, %message, "the pod's agent cannot be reached");

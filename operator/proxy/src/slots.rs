@@ -38,9 +38,14 @@ impl Slot {
         Some(Self { pod: Arc::clone(pod), endpoint: Arc::new(endpoint), load: Load::New, out_until: None, failures: 0 })
     }
 
-    /// It may be given requests or a load now.
+    /// It may be given requests or a load now. A load may come before the pod is ready: that is what makes it ready, and
+    /// a pod that loads is not ready meanwhile; asking its agent is faster than kubelet's next probe.
     fn is_up(&self, now: Instant) -> bool {
-        self.pod.is_serving() && self.out_until.is_none_or(|until| until <= now)
+        let fit = match self.load {
+            Load::Loaded => self.pod.is_serving(),
+            Load::New | Load::Loading | Load::Broken => self.pod.is_claimed(),
+        };
+        fit && self.out_until.is_none_or(|until| until <= now)
     }
 
     /// It counts as a pod that serves or soon will.
