@@ -27,7 +27,8 @@ pub struct Config {
     pub max_headers: usize,
     /// Bytes of a request's line and headers.
     pub max_header_bytes: usize,
-    /// Time in which a request's headers must have come; also how long a connection may lie idle.
+    /// Time in which a request's headers must have come; also how long a connection may lie idle. Longer than Ingress
+    /// controllers keep theirs (90 s), so that it is they who close, and never on a request that is just coming.
     pub header_timeout: Duration,
     /// How long a body or a tunnel may be silent, either way.
     pub body_idle: Duration,
@@ -71,7 +72,7 @@ impl Config {
             max_connections: 16_384,
             max_headers: 100,
             max_header_bytes: 64 * 1024,
-            header_timeout: Duration::from_secs(75),
+            header_timeout: Duration::from_secs(100),
             body_idle: Duration::from_secs(600),
             pool_idle: Duration::from_secs(4),
             pool_size: 256,

@@ -125,7 +125,9 @@ impl Proxy {
         builder
             .timer(TokioTimer::new())
             .header_read_timeout(config.header_timeout)
-            .max_header_size(config.max_header_bytes);
+            .max_header_size(config.max_header_bytes)
+            // A head that never ends is cut off here, before it is parsed. hyper asks for 8 KiB at least.
+            .max_buf_size(config.max_header_bytes.max(8192));
         if config.max_headers != 100 {
             // Naming the bound costs an allocation a request; this one is hyper's own.
             builder.max_headers(config.max_headers);

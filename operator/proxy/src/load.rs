@@ -77,7 +77,7 @@ impl Proxy {
         }));
         let request = LoadRequest {
             order,
-            store: config.store.clone(),
+            store: self.store.load().as_ref().clone(),
             entrypoint: serving.entrypoint.clone(),
             function: function.name().to_owned(),
             namespace: function.namespace().to_owned(),

@@ -37,6 +37,8 @@ pub struct Proxy {
     /// Functions that were called here, by UID.
     served: RwLock<HashMap<Box<str>, Arc<Served>>>,
     /// Ready proxies, this one among them.
+    /// Base URL of the store, as agents are told it.
+    pub(crate) store: ArcSwap<String>,
     peers: ArcSwap<Vec<Peer>>,
     peer_order: Mutex<Option<(u64, String)>>,
     pub(crate) seen: Mutex<Watermarks>,
@@ -70,6 +72,7 @@ impl Proxy {
             served: RwLock::default(),
             peers: ArcSwap::from_pointee(vec![this]),
             peer_order: Mutex::default(),
+            store: ArcSwap::from_pointee(config.store.clone()),
             seen: Mutex::default(),
             complete: OnceLock::new(),
             draining: AtomicBool::new(false),
@@ -88,6 +91,11 @@ impl Proxy {
     /// Whether requests should be sent here: all lists were complete once, and it is not shutting down.
     pub fn ready(&self) -> bool {
         self.complete.get().is_some() && !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The store under another base URL from now on. With an address in it the agents ask no DNS inside a cold start.
+    pub fn set_store(&self, url: String) {
+        self.store.store(Arc::new(url));
     }
 
     /// The ready proxies of this installation; this one may be among them or not.

@@ -25,19 +25,20 @@ fn main() {
                 (format!("h{}.example", number % hosts), format!("/api/v{number}/items/{step}", step = number * 3))
             })
             .collect();
-        let rounds = 50;
-        let started = Instant::now();
-        let mut found = 0;
-        for _ in 0..rounds {
+        // The best of many rounds: what the lookup costs, not what else the machine was doing.
+        let mut lookup = usize::MAX;
+        for _ in 0..100 {
+            let started = Instant::now();
+            let mut found = 0;
             for (host, path) in &asked {
                 let outcome = table.route(Listener::Ingress, black_box(host), "GET", black_box(path));
                 if let Outcome::Found(route) = outcome {
                     found += usize::from(table.choose(route.route, 0).is_ok());
                 }
             }
+            assert_eq!(found, asked.len());
+            lookup = lookup.min(started.elapsed().as_nanos() as usize / asked.len());
         }
-        let lookup = started.elapsed().as_nanos() as usize / (rounds * asked.len());
-        assert_eq!(found, rounds * asked.len());
 
         let changes = 200;
         let started = Instant::now();

@@ -10,9 +10,10 @@ use muon_crds::http_trigger::Selector;
 use crate::event::{Event, Listing, resource_version};
 use crate::function::Function;
 use crate::host::ClusterName;
+use crate::map::Map;
 use crate::route::{Key, Route, Target};
-use crate::selector::selects;
-use crate::table::{Choice, Table};
+use crate::selector::holds;
+use crate::table::{Choice, Selected, Table};
 use crate::weight::weight;
 
 /// All that is known of routes and functions, and the table made of it.
@@ -20,7 +21,7 @@ use crate::weight::weight;
 pub struct Book {
     table: Table,
     /// By `namespace/name`; a trigger whose path cannot be a route is not here.
-    routes: HashMap<String, Arc<Route>>,
+    routes: Map<Arc<Route>>,
     /// What selectors look at, by namespace.
     namespaces: HashMap<Box<str>, Namespace>,
     functions: Listing,
@@ -35,14 +36,26 @@ struct Namespace {
     selecting: BTreeSet<Box<str>>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Candidate {
     function: Arc<Function>,
     labels: Labels,
     weight: u32,
 }
 
-type Labels = Option<Arc<BTreeMap<String, String>>>;
+/// `key=value`, a line each: there are many functions, and their labels are looked at when something changes only.
+type Labels = Arc<str>;
+
+fn labels(of: &BTreeMap<String, String>) -> Labels {
+    let lines: Vec<String> = of.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    lines.join("\n").into()
+}
+
+fn selected(selector: &Selector, labels: &str) -> bool {
+    holds(selector, |key| {
+        labels.lines().filter_map(|line| line.split_once('=')).find(|(name, _)| *name == key).map(|(_, value)| value)
+    })
+}
 
 impl Book {
     /// Empty, for a cluster of this name.
@@ -72,7 +85,7 @@ impl Book {
             Event::Apply(function) => {
                 let lean = Function::of(&function);
                 self.functions.tell(lean.key(), resource_version(function.resource_version().as_deref()));
-                let labels = (!function.labels().is_empty()).then(|| Arc::new(function.labels().clone()));
+                let labels = labels(function.labels());
                 let weight = weight(Some(function.annotations())).unwrap_or(0);
                 return self.put(lean, labels, weight).into_iter().collect();
             }
@@ -96,15 +109,15 @@ impl Book {
             Event::Relist => self.triggers.begin(),
             Event::Apply(trigger) => {
                 let key = Key::of(&trigger);
-                self.triggers.tell(&key.to_string(), resource_version(trigger.resource_version().as_deref()));
+                self.triggers.tell(key.as_str(), resource_version(trigger.resource_version().as_deref()));
                 let route = Route::of(&trigger).ok();
-                let same = match (self.routes.get(&key.to_string()), &route) {
+                let same = match (self.routes.get(key.as_str()), &route) {
                     (Some(old), Some(new)) => same(old, new),
                     (None, None) => true,
                     _ => false,
                 };
                 if !same {
-                    self.drop_route(&key.to_string());
+                    self.drop_route(key.as_str());
                     if let Some(route) = route {
                         self.add_route(Arc::new(route));
                     }
@@ -116,7 +129,7 @@ impl Book {
                 self.drop_route(&key);
             }
             Event::Listed => {
-                for key in self.triggers.end(self.routes.keys().map(String::as_str)) {
+                for key in self.triggers.end(self.routes.values().map(|route| route.key.as_str())) {
                     self.drop_route(&key);
                 }
             }
@@ -137,9 +150,9 @@ impl Book {
         };
         let candidate = Candidate { function: Arc::clone(&function), labels: labels.clone(), weight };
         namespace.functions.insert(function.name().into(), candidate);
-        self.table.functions.insert(function.key(), Arc::clone(&function));
-        let old_labels = before.as_ref().and_then(|(_, labels)| labels.clone());
-        self.reselect(function.namespace(), [old_labels, labels]);
+        self.table.functions.insert(Arc::clone(&function));
+        let old_labels = before.as_ref().map(|(_, labels)| Arc::clone(labels));
+        self.reselect(function.namespace(), [old_labels.as_deref(), Some(&labels)]);
         Some(FunctionChange { before: before.map(|(function, _)| function), after: Some(function) })
     }
 
@@ -151,18 +164,19 @@ impl Book {
             self.namespaces.remove(space);
         }
         self.table.functions.remove(key);
-        self.reselect(space, [gone.labels, None]);
+        self.reselect(space, [Some(&gone.labels), None]);
         Some(FunctionChange { before: Some(gone.function), after: None })
     }
 
     fn add_route(&mut self, route: Arc<Route>) {
         self.table.insert(&route);
         if let Target::Selector(selector) = &route.target {
-            let namespace = self.namespaces.entry(route.key.namespace.clone()).or_default();
-            namespace.selecting.insert(route.key.name.clone());
-            self.table.selected.insert(&route.key.to_string(), namespace.select(selector));
+            let namespace = self.namespaces.entry(route.key.namespace().into()).or_default();
+            namespace.selecting.insert(route.key.name().into());
+            let choices = namespace.select(selector);
+            self.table.selected.insert(Arc::new(Selected { trigger: route.key.clone(), choices }));
         }
-        self.routes.insert(route.key.to_string(), route);
+        self.routes.insert(route);
     }
 
     fn drop_route(&mut self, key: &str) {
@@ -170,24 +184,25 @@ impl Book {
         self.table.remove(&route);
         if let Target::Selector(_) = &route.target {
             self.table.selected.remove(key);
-            if let Some(namespace) = self.namespaces.get_mut(&route.key.namespace) {
-                namespace.selecting.remove(&route.key.name);
+            if let Some(namespace) = self.namespaces.get_mut(route.key.namespace()) {
+                namespace.selecting.remove(route.key.name());
                 if namespace.functions.is_empty() && namespace.selecting.is_empty() {
-                    self.namespaces.remove(&route.key.namespace);
+                    self.namespaces.remove(route.key.namespace());
                 }
             }
         }
     }
 
     /// Selects again for the triggers that select any of these labels: those of a function before and after a change.
-    fn reselect(&mut self, space: &str, labels: [Labels; 2]) {
+    fn reselect(&mut self, space: &str, labels: [Option<&str>; 2]) {
         let Some(namespace) = self.namespaces.get(space) else { return };
         for name in &namespace.selecting {
             let key = format!("{space}/{name}");
-            let Some(Target::Selector(selector)) = self.routes.get(&key).map(|route| &route.target) else { continue };
-            let empty = BTreeMap::new();
-            if labels.iter().any(|labels| selects(selector, labels.as_deref().unwrap_or(&empty))) {
-                self.table.selected.insert(&key, namespace.select(selector));
+            let Some(route) = self.routes.get(&key) else { continue };
+            let Target::Selector(selector) = &route.target else { continue };
+            if labels.iter().flatten().any(|labels| selected(selector, labels)) {
+                let choices = namespace.select(selector);
+                self.table.selected.insert(Arc::new(Selected { trigger: route.key.clone(), choices }));
             }
         }
     }
@@ -203,13 +218,9 @@ pub struct FunctionChange {
 }
 
 impl Namespace {
-    fn select(&self, selector: &Selector) -> Arc<[Choice]> {
-        let empty = BTreeMap::new();
-        let selected = self
-            .functions
-            .values()
-            .filter(|candidate| selects(selector, candidate.labels.as_deref().unwrap_or(&empty)));
-        selected
+    fn select(&self, selector: &Selector) -> Box<[Choice]> {
+        let candidates = self.functions.values().filter(|candidate| selected(selector, &candidate.labels));
+        candidates
             .map(|candidate| Choice { function: Arc::clone(&candidate.function), weight: candidate.weight })
             .collect()
     }

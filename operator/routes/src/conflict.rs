@@ -37,7 +37,7 @@ pub(crate) enum Scope {
 pub(crate) fn scopes(route: &Route) -> Vec<Scope> {
     let (gateway, ingress) = match &route.host {
         Some(host) => (Scope::GatewayHost(host.clone()), Scope::IngressHost(host.clone())),
-        None => (Scope::GatewayNamespace(route.key.namespace.clone()), Scope::IngressAny),
+        None => (Scope::GatewayNamespace(route.key.namespace().into()), Scope::IngressAny),
     };
     std::iter::once(gateway).chain(route.ingress.then_some(ingress)).collect()
 }
@@ -58,7 +58,7 @@ pub fn findings<'a>(triggers: impl IntoIterator<Item = &'a HTTPTrigger>) -> BTre
     }
     routes.sort_by(Route::seniority);
     for (at, route) in routes.iter().enumerate() {
-        let path = route.pattern.normalised();
+        let path = route.pattern.normalised().to_owned();
         for scope in scopes(route) {
             let slot = slots.entry((scope, path.clone())).or_default();
             let mut open = route.methods;

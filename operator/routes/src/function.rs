@@ -40,6 +40,12 @@ impl Function {
     }
 }
 
+impl crate::map::Keyed for Function {
+    fn key(&self) -> &str {
+        &self.key
+    }
+}
+
 /// `name.namespace`.
 pub(crate) fn key(name: &str, namespace: &str) -> String {
     format!("{name}.{namespace}")

@@ -29,74 +29,105 @@ pub enum BadPattern {
 /// A path with parameters, or all paths below one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    pub(crate) segments: Box<[Segment]>,
-    pub(crate) prefix: bool,
+    /// What two patterns share exactly when they match the same paths: names of parameters left out, and `/{*}` at the end
+    /// of a prefix. No static segment holds a brace.
+    text: Box<str>,
+    /// Names of the parameters, in order.
+    params: Box<[Box<str>]>,
 }
 
-/// One segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Segment {
-    /// These bytes.
-    Static(Box<str>),
-    /// Any, but not none.
-    Param(Box<str>),
-}
+const PARAM: &str = "{}";
+const BELOW: &str = "/{*}";
 
 impl Pattern {
     /// Parses a trigger's `path` and `pathPrefix`, one of which must be there.
     pub fn parse(path: Option<&str>, prefix: Option<&str>) -> Result<Self, BadPattern> {
-        let (text, prefix) = match (path, prefix) {
+        let (path, prefix) = match (path, prefix) {
             (Some(path), None) => (path.strip_prefix('/'), false),
             // `/api/` holds what is below the segment `api`: the final slash begins the next one.
             (None, Some("/")) => (Some(""), true),
-            (None, Some(prefix)) => (prefix.strip_prefix('/').and_then(|text| text.strip_suffix('/')), true),
+            (None, Some(prefix)) => (prefix.strip_prefix('/').and_then(|path| path.strip_suffix('/')), true),
             _ => return Err(BadPattern::NotOne),
         };
-        let text = text.ok_or(BadPattern::Slash)?;
-        crate::check_path(&format!("/{text}"))?;
-        let mut segments = Vec::new();
-        let mut names: Vec<&str> = Vec::new();
-        for segment in text.split('/').filter(|_| !(prefix && text.is_empty())) {
-            if segments.len() == MAX_SEGMENTS {
+        let path = path.ok_or(BadPattern::Slash)?;
+        crate::check_path(&format!("/{path}"))?;
+        let mut text = String::with_capacity(path.len() + 1 + BELOW.len());
+        let mut params: Vec<Box<str>> = Vec::new();
+        for (number, segment) in path.split('/').filter(|_| !(prefix && path.is_empty())).enumerate() {
+            if number == MAX_SEGMENTS {
                 return Err(BadPattern::Long);
             }
-            segments.push(match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            text.push('/');
+            match segment.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
                 Some(name) if is_name(name) => {
-                    if names.contains(&name) {
+                    if params.iter().any(|known| **known == *name) {
                         return Err(BadPattern::Twice(name.to_owned()));
                     }
-                    names.push(name);
-                    Segment::Param(name.into())
+                    params.push(name.into());
+                    text.push_str(PARAM);
                 }
-                None if !segment.contains(['{', '}']) => Segment::Static(segment.into()),
+                None if !segment.contains(['{', '}']) => text.push_str(segment),
                 _ => return Err(BadPattern::Parameter(segment.to_owned())),
-            });
+            }
         }
-        Ok(Self { segments: segments.into(), prefix })
+        if prefix {
+            text.push_str(BELOW);
+        }
+        Ok(Self { text: text.into(), params: params.into() })
     }
 
     /// Names of the parameters, in order.
     pub fn params(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().filter_map(|segment| match segment {
-            Segment::Param(name) => Some(&**name),
-            Segment::Static(_) => None,
-        })
+        self.params.iter().map(|name| &**name)
     }
 
-    /// What two patterns share exactly when they match the same paths: names of parameters left out, `{*}` for a prefix.
-    pub fn normalised(&self) -> String {
-        let mut text = String::new();
-        for segment in &self.segments {
-            text.push('/');
-            text.push_str(match segment {
-                Segment::Static(segment) => segment,
-                Segment::Param(_) => "{}",
-            });
+    /// What two patterns share exactly when they match the same paths.
+    pub fn normalised(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn is_prefix(&self) -> bool {
+        self.text.ends_with(BELOW)
+    }
+
+    /// The segments, `{}` for a parameter; without the end of a prefix.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &str> {
+        let path = self.text.strip_suffix(BELOW).unwrap_or(&self.text);
+        path.split('/').skip(1)
+    }
+
+    /// How specific it is, segment by segment: what is smaller is tried first.
+    pub(crate) fn rank(&self) -> impl Iterator<Item = u8> {
+        let end = self.is_prefix().then_some(2);
+        self.segments().map(|segment| u8::from(segment == PARAM)).chain(end)
+    }
+
+    /// Whether it matches a path; the parameters' values are put at the end of `values`.
+    pub(crate) fn matches<'p>(&self, path: &'p str, values: &mut Vec<&'p str>) -> bool {
+        let mut own = self.text.as_bytes();
+        let mut at = 0;
+        loop {
+            // Up to the next brace both must be the same, byte by byte.
+            let same = own.iter().position(|byte| *byte == b'{').unwrap_or(own.len());
+            let (plain, rest) = own.split_at(same);
+            let Some(theirs) = path.as_bytes().get(at..at + plain.len()) else { return false };
+            if plain != theirs {
+                return false;
+            }
+            at += plain.len();
+            match rest {
+                [] => return at == path.len(),
+                [b'{', b'*', ..] => return true,
+                _ => {}
+            }
+            let Some(value) = path.get(at..).and_then(|rest| rest.split('/').next()).filter(|value| !value.is_empty())
+            else {
+                return false;
+            };
+            values.push(value);
+            at += value.len();
+            own = rest.get(PARAM.len()..).unwrap_or_default();
         }
-        if self.prefix {
-            text.push_str("/{*}");
-        }
-        text
     }
 }
 

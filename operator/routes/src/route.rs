@@ -10,27 +10,51 @@ use muon_crds::HTTPTrigger;
 use muon_crds::http_trigger::{Method, Selector};
 use muon_crds::words::header;
 
+use crate::map::Keyed;
 use crate::pattern::{BadPattern, Pattern};
 
-/// Namespace and name of an object.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
-    /// Namespace.
-    pub namespace: Box<str>,
-    /// Name.
-    pub name: Box<str>,
-}
+/// Namespace and name of an object, `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(Box<str>);
 
 impl Key {
     /// Of an object.
     pub fn of<K: kube::Resource>(object: &K) -> Self {
-        Self { namespace: object.namespace().unwrap_or_default().into(), name: object.name_any().into() }
+        Self(format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()).into())
+    }
+
+    /// `namespace/name`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.0.split_once('/').map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.split_once('/').map_or(&*self.0, |(_, name)| name)
+    }
+}
+
+/// By namespace, then by name.
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.namespace(), self.name()).cmp(&(other.namespace(), other.name()))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        f.write_str(&self.0)
     }
 }
 
@@ -146,6 +170,12 @@ pub struct Route {
     pub target: Target,
 }
 
+impl Keyed for Route {
+    fn key(&self) -> &str {
+        self.key.as_str()
+    }
+}
+
 impl Route {
     /// From the object.
     pub fn of(trigger: &HTTPTrigger) -> Result<Self, BadPattern> {
@@ -153,7 +183,7 @@ impl Route {
         let spec = &trigger.spec;
         let pattern = Pattern::parse(spec.path.as_deref(), spec.path_prefix.as_deref())?;
         let target = match (&spec.function.name, &spec.function.selector) {
-            (Some(name), None) => Target::Name(crate::function::key(name, &key.namespace).into()),
+            (Some(name), None) => Target::Name(crate::function::key(name, key.namespace()).into()),
             (None, Some(selector)) => Target::Selector(Box::new(selector.clone())),
             _ => Target::Nobody,
         };

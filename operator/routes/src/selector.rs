@@ -7,16 +7,21 @@ use muon_crds::http_trigger::Selector;
 /// Whether all requirements hold for these labels. An empty selector selects nothing: it would select everything.
 /// An operator that we do not know holds for nothing.
 pub fn selects(selector: &Selector, labels: &BTreeMap<String, String>) -> bool {
+    holds(selector, |key| labels.get(key).map(String::as_str))
+}
+
+/// The same, for labels however they are kept.
+pub(crate) fn holds<'l>(selector: &Selector, label: impl Fn(&str) -> Option<&'l str>) -> bool {
     if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
         return false;
     }
-    let same = selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let same = selector.match_labels.iter().all(|(key, value)| label(key) == Some(value));
     same && selector.match_expressions.iter().all(|requirement| {
         let values = requirement.values.as_deref().unwrap_or_default();
-        let label = labels.get(&requirement.key);
+        let label = label(&requirement.key);
         match requirement.operator.as_str() {
-            "In" => label.is_some_and(|label| values.contains(label)),
-            "NotIn" => label.is_none_or(|label| !values.contains(label)),
+            "In" => label.is_some_and(|label| values.iter().any(|value| value == label)),
+            "NotIn" => label.is_none_or(|label| !values.iter().any(|value| value == label)),
             "Exists" => label.is_some(),
             "DoesNotExist" => label.is_none(),
             _ => false,

@@ -6,9 +6,9 @@ use muon_crds::words::GATEWAY_SERVICE;
 
 use crate::function::Function;
 use crate::host::{ClusterName, host_name};
-use crate::map::Map;
+use crate::map::{Keyed, Map};
 use crate::route::{Key, Methods, Route, Target};
-use crate::tree::{Node, Search};
+use crate::tree::{Host, Search};
 
 /// Which of the proxy's ports a request of a route came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,12 +63,25 @@ pub(crate) struct Choice {
     pub(crate) weight: u32,
 }
 
+/// The Functions that a trigger's selector selects.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) trigger: Key,
+    pub(crate) choices: Box<[Choice]>,
+}
+
+impl Keyed for Selected {
+    fn key(&self) -> &str {
+        self.trigger.as_str()
+    }
+}
+
 /// Hosts of one listener.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
-    exact: Map<Arc<Node>>,
+    exact: Map<Arc<Host>>,
     /// By what follows the star and its dot. A star is one label, as in an Ingress.
-    wildcard: Map<Arc<Node>>,
+    wildcard: Map<Arc<Host>>,
 }
 
 /// Routes and functions at one moment. Cloning shares all.
@@ -76,18 +89,18 @@ pub(crate) struct Hosts {
 pub struct Table {
     pub(crate) cluster: Arc<ClusterName>,
     ingress: Hosts,
-    ingress_any: Arc<Node>,
+    ingress_any: Option<Arc<Host>>,
     gateway: Hosts,
     /// Triggers without a host, by namespace.
-    namespaces: Map<Arc<Node>>,
+    namespaces: Map<Arc<Host>>,
     /// By `name.namespace`.
     pub(crate) functions: Map<Arc<Function>>,
     /// Choices of the triggers with a selector, by `namespace/name`.
-    pub(crate) selected: Map<Arc<[Choice]>>,
+    pub(crate) selected: Map<Arc<Selected>>,
 }
 
 impl Hosts {
-    fn edit(&mut self, host: &str, change: impl FnOnce(&mut Node)) {
+    fn edit(&mut self, host: &str, change: impl FnOnce(&mut Host)) {
         match host.strip_prefix("*.") {
             Some(suffix) => edit(&mut self.wildcard, suffix, change),
             None => edit(&mut self.exact, host, change),
@@ -95,19 +108,17 @@ impl Hosts {
     }
 
     /// The nodes that may answer for a host, most specific first.
-    fn of(&self, host: &str) -> [Option<&Node>; 2] {
+    fn of(&self, host: &str) -> [Option<&Host>; 2] {
         let wildcard = host.split_once('.').and_then(|(_, suffix)| self.wildcard.get(suffix));
         [self.exact.get(host).map(|node| &**node), wildcard.map(|node| &**node)]
     }
 }
 
-fn edit(map: &mut Map<Arc<Node>>, key: &str, change: impl FnOnce(&mut Node)) {
-    let mut node = map.get(key).cloned().unwrap_or_default();
-    change(Arc::make_mut(&mut node));
-    if node.is_empty() {
-        map.remove(key);
-    } else {
-        map.insert(key, node);
+fn edit(map: &mut Map<Arc<Host>>, name: &str, change: impl FnOnce(&mut Host)) {
+    let mut host = map.remove(name).unwrap_or_else(|| Arc::new(Host::new(name)));
+    change(Arc::make_mut(&mut host));
+    if !host.is_empty() {
+        map.insert(host);
     }
 }
 
@@ -123,7 +134,7 @@ impl Table {
         let nodes = match listener {
             Listener::Ingress => {
                 let [exact, wildcard] = self.ingress.of(&host);
-                [exact, wildcard, Some(&*self.ingress_any)]
+                [exact, wildcard, self.ingress_any.as_deref()]
             }
             Listener::Gateway => match self.gateway_namespace(&host) {
                 Some(namespace) => [self.namespaces.get(namespace).map(|node| &**node), None, None],
@@ -184,7 +195,7 @@ impl Table {
     }
 
     fn choose_selected(&self, key: &Key, random: u64) -> Result<&Arc<Function>, Unserved> {
-        let choices = self.selected.get(&key.to_string()).ok_or(Unserved::Missing)?;
+        let choices = &self.selected.get(key.as_str()).ok_or(Unserved::Missing)?.choices;
         let serving = || choices.iter().filter(|choice| choice.function.serving.is_some());
         let total: u64 = serving().map(|choice| u64::from(choice.weight)).sum();
         if total == 0 {
@@ -206,22 +217,24 @@ impl Table {
     }
 
     pub(crate) fn insert(&mut self, route: &Arc<Route>) {
-        self.edit(route, |node| node.insert(&route.pattern.segments, route));
+        self.edit(route, |node| node.insert(route));
     }
 
     pub(crate) fn remove(&mut self, route: &Route) {
-        self.edit(route, |node| node.remove(&route.pattern.segments, route));
+        self.edit(route, |node| node.remove(route));
     }
 
     /// Changes the node of every scope that the route is in; [`crate::conflict::scopes`] names the same ones.
-    fn edit(&mut self, route: &Route, change: impl Fn(&mut Node)) {
+    fn edit(&mut self, route: &Route, change: impl Fn(&mut Host)) {
         match &route.host {
             Some(host) => self.gateway.edit(host, &change),
-            None => edit(&mut self.namespaces, &route.key.namespace, &change),
+            None => edit(&mut self.namespaces, route.key.namespace(), &change),
         }
         match &route.host {
             Some(host) if route.ingress => self.ingress.edit(host, &change),
-            None if route.ingress => change(Arc::make_mut(&mut self.ingress_any)),
+            None if route.ingress => {
+                change(Arc::make_mut(self.ingress_any.get_or_insert_with(|| Arc::new(Host::new("")))));
+            }
             _ => {}
         }
     }

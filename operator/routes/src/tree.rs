@@ -1,22 +1,43 @@
-//! The routes of one host, as a tree of path segments that shares what did not change with its version before.
+//! The routes of one host.
 //!
-//! At each segment the static child is tried first, then the parameter, then the prefix that ends there; a branch that
-//! has nothing for the request's method is left again. So the most specific path for *that method* wins.
+//! Few of them lie in a list, the most specific first, and are tried one by one. Many are a tree of path segments that
+//! shares what did not change with its version before: at each segment the static child is tried first, then
+//! the parameter, then the prefix that ends there, and a branch that has nothing for the request's method is left
+//! again. Both ways the most specific path *for that method* wins, and among equal paths the oldest trigger.
 
 use std::sync::Arc;
 
-use crate::map::Map;
-use crate::pattern::Segment;
+use crate::map::{Keyed, Map};
 use crate::route::{Methods, Route};
 
-/// One node: what follows, and the routes that end here.
+/// Routes in a list, at most.
+const FEW: usize = 16;
+
+/// The routes of one host of one listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    name: Box<str>,
+    routes: Routes,
+}
+
+#[derive(Clone, Debug)]
+enum Routes {
+    Few(Vec<Arc<Route>>),
+    Many(Node),
+}
+
+/// One node of the tree: what follows, and the routes that end here.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Node {
+struct Node {
+    /// The segment that leads here; nothing for a parameter.
+    segment: Box<str>,
     statics: Map<Arc<Node>>,
     param: Option<Arc<Node>>,
     /// Oldest first, as in `prefix`: the first one with the method answers.
     exact: Box<[Arc<Route>]>,
     prefix: Box<[Arc<Route>]>,
+    /// Routes here and below.
+    len: usize,
 }
 
 /// What a search gathers on its way.
@@ -43,29 +64,92 @@ impl<'p> Search<'p> {
     }
 }
 
-impl Node {
+impl Keyed for Host {
+    fn key(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Keyed for Node {
+    fn key(&self) -> &str {
+        &self.segment
+    }
+}
+
+impl Host {
+    pub(crate) fn new(name: &str) -> Self {
+        Self { name: name.into(), routes: Routes::Few(Vec::new()) }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.statics.is_empty() && self.param.is_none() && self.exact.is_empty() && self.prefix.is_empty()
+        match &self.routes {
+            Routes::Few(routes) => routes.is_empty(),
+            Routes::Many(root) => root.len == 0,
+        }
     }
 
     /// Finds the route for `path`, which begins with `/`.
     pub(crate) fn find<'t, 'p>(&'t self, path: &'p str, search: &mut Search<'p>) -> Option<&'t Arc<Route>> {
-        self.below(path.strip_prefix('/'), search)
+        match &self.routes {
+            Routes::Few(routes) => routes.iter().find(|route| {
+                search.values.clear();
+                route.pattern.matches(path, &mut search.values) && {
+                    let meets = route.methods.meets(search.method);
+                    if !meets {
+                        search.allowed = search.allowed.with(route.methods);
+                    }
+                    meets
+                }
+            }),
+            Routes::Many(root) => {
+                search.values.clear();
+                root.find(path.strip_prefix('/'), search)
+            }
+        }
     }
 
+    pub(crate) fn insert(&mut self, route: &Arc<Route>) {
+        match &mut self.routes {
+            Routes::Few(routes) if routes.len() < FEW => {
+                let before = |other: &Arc<Route>| {
+                    other.pattern.rank().cmp(route.pattern.rank()).then_with(|| other.seniority(route)).is_lt()
+                };
+                let at = routes.partition_point(before);
+                routes.insert(at, Arc::clone(route));
+            }
+            Routes::Few(routes) => {
+                let mut root = Node::default();
+                for route in routes.iter().chain([route]) {
+                    root.insert(route.pattern.segments(), route);
+                }
+                self.routes = Routes::Many(root);
+            }
+            Routes::Many(root) => root.insert(route.pattern.segments(), route),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, route: &Route) {
+        match &mut self.routes {
+            Routes::Few(routes) => routes.retain(|other| other.key != route.key),
+            Routes::Many(root) => root.remove(route.pattern.segments(), route),
+        }
+    }
+}
+
+impl Node {
     /// `rest`: what follows the slash after this node's segment; none when the path ends with the segment.
-    fn below<'t, 'p>(&'t self, rest: Option<&'p str>, search: &mut Search<'p>) -> Option<&'t Arc<Route>> {
+    fn find<'t, 'p>(&'t self, rest: Option<&'p str>, search: &mut Search<'p>) -> Option<&'t Arc<Route>> {
         let Some(rest) = rest else { return search.pick(&self.exact) };
         let (segment, after) = match rest.split_once('/') {
             Some((segment, after)) => (segment, Some(after)),
             None => (rest, None),
         };
-        if let Some(found) = self.statics.get(segment).and_then(|child| child.below(after, search)) {
+        if let Some(found) = self.statics.get(segment).and_then(|child| child.find(after, search)) {
             return Some(found);
         }
         if let Some(param) = self.param.as_deref().filter(|_| !segment.is_empty()) {
             search.values.push(segment);
-            if let Some(found) = param.below(after, search) {
+            if let Some(found) = param.find(after, search) {
                 return Some(found);
             }
             search.values.pop();
@@ -73,47 +157,46 @@ impl Node {
         search.pick(&self.prefix)
     }
 
-    pub(crate) fn insert(&mut self, segments: &[Segment], route: &Arc<Route>) {
-        match segments {
-            [] => {
-                let routes = if route.pattern.prefix { &mut self.prefix } else { &mut self.exact };
+    fn insert<'r>(&mut self, mut segments: impl Iterator<Item = &'r str>, route: &Arc<Route>) {
+        self.len += 1;
+        match segments.next() {
+            None => {
+                let routes = if route.pattern.is_prefix() { &mut self.prefix } else { &mut self.exact };
                 let mut list = routes.to_vec();
                 let at = list.partition_point(|other| other.seniority(route).is_lt());
                 list.insert(at, Arc::clone(route));
                 *routes = list.into();
             }
-            [Segment::Param(_), rest @ ..] => {
-                Arc::make_mut(self.param.get_or_insert_default()).insert(rest, route);
-            }
-            [Segment::Static(segment), rest @ ..] => {
-                let mut child = self.statics.get(segment).cloned().unwrap_or_default();
-                Arc::make_mut(&mut child).insert(rest, route);
-                self.statics.insert(segment, child);
+            Some("{}") => Arc::make_mut(self.param.get_or_insert_default()).insert(segments, route),
+            Some(segment) => {
+                let new = || Arc::new(Self { segment: segment.into(), ..Self::default() });
+                let mut child = self.statics.get(segment).cloned().unwrap_or_else(new);
+                Arc::make_mut(&mut child).insert(segments, route);
+                self.statics.insert(child);
             }
         }
     }
 
-    pub(crate) fn remove(&mut self, segments: &[Segment], route: &Route) {
-        match segments {
-            [] => {
-                let routes = if route.pattern.prefix { &mut self.prefix } else { &mut self.exact };
+    fn remove<'r>(&mut self, mut segments: impl Iterator<Item = &'r str>, route: &Route) {
+        self.len -= 1;
+        match segments.next() {
+            None => {
+                let routes = if route.pattern.is_prefix() { &mut self.prefix } else { &mut self.exact };
                 *routes = routes.iter().filter(|other| other.key != route.key).cloned().collect();
             }
-            [Segment::Param(_), rest @ ..] => {
+            Some("{}") => {
                 if let Some(param) = &mut self.param {
-                    Arc::make_mut(param).remove(rest, route);
-                    if param.is_empty() {
+                    Arc::make_mut(param).remove(segments, route);
+                    if param.len == 0 {
                         self.param = None;
                     }
                 }
             }
-            [Segment::Static(segment), rest @ ..] => {
-                let Some(mut child) = self.statics.get(segment).cloned() else { return };
-                Arc::make_mut(&mut child).remove(rest, route);
-                if child.is_empty() {
-                    self.statics.remove(segment);
-                } else {
-                    self.statics.insert(segment, child);
+            Some(segment) => {
+                let Some(mut child) = self.statics.remove(segment) else { return };
+                Arc::make_mut(&mut child).remove(segments, route);
+                if child.len > 0 {
+                    self.statics.insert(child);
                 }
             }
         }

@@ -222,6 +222,26 @@ async fn two_hosts_or_none_are_refused() {
 }
 
 #[tokio::test]
+async fn a_head_without_end_is_cut_off() {
+    let (_cluster, node, pod) = world("endless-1").await;
+    for lines in [200, 100_000] {
+        let mut stream = TcpStream::connect(node.functions).await.unwrap();
+        let mut head = "GET / HTTP/1.1\r\nHost: hello.demo\r\n".to_owned();
+        for number in 0..lines {
+            head.push_str(&format!("x-{number}: {number}\r\n"));
+        }
+        // The proxy may close before all of it is written.
+        stream.write_all(head.as_bytes()).await.ok();
+        stream.write_all(b"\r\n").await.ok();
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text).await.ok();
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.is_empty() || text.starts_with("HTTP/1.1 431"), "{text}");
+    }
+    assert_eq!(pod.requests.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_its_request_in_the_pod() {
     let (_cluster, node, pod) = world("gone-1").await;
     let (send, receive) = pieces();
