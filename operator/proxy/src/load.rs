@@ -55,6 +55,7 @@ impl Proxy {
                     } else {
                         metrics.loads_done.inc()
                     }
+                    endpoint.loaded(report.already);
                     inner.loaded(&endpoint.uid);
                     served.pump(&mut inner);
                 }

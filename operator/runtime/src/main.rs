@@ -12,6 +12,7 @@ mod peers;
 mod proxy;
 mod shutdown;
 mod store;
+mod store_address;
 mod telemetry;
 mod watches;
 

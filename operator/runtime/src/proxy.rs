@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::flags::{Identity, ProxyFlags};
 use crate::peers;
 use crate::shutdown::Shutdown;
+use crate::store_address;
 use crate::watches::{changes, follow};
 
 /// Serves until the signal to stop, and then until what is in flight has ended.
@@ -44,6 +45,8 @@ pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
         })
     };
     watch(&client, &proxy, &flags.identity);
+    let stored = Arc::clone(&proxy);
+    tokio::spawn(store_address::follow(flags.store_url.clone(), move |url| stored.set_store(url)));
     tokio::spawn(admin::serve(probes, registry, ready, std::future::pending()));
     tracing::info!(proxy = flags.identity.pod_name, "the proxy serves");
     proxy.serve(listeners, shutdown.requested()).await;
