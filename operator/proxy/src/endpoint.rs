@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,6 +22,8 @@ pub(crate) struct Endpoint {
     pub(crate) uid: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) address: SocketAddr,
+    /// It was loaded before this proxy asked.
+    already: AtomicBool,
     in_flight: AtomicU32,
     idle: Mutex<Vec<Idle>>,
     /// When the last request in it ended; none: none did.
@@ -78,10 +80,21 @@ impl Endpoint {
             uid: uid.into(),
             name: name.into(),
             address: SocketAddr::new(ip, port),
+            already: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             idle: Mutex::default(),
             last: Mutex::default(),
         }
+    }
+
+    /// Notes what its agent said of the load.
+    pub(crate) fn loaded(&self, already: bool) {
+        self.already.store(already, Ordering::Relaxed);
+    }
+
+    /// Whether it was up before this proxy asked.
+    pub(crate) fn was_up(&self) -> bool {
+        self.already.load(Ordering::Relaxed)
     }
 
     pub(crate) fn in_flight(&self) -> u32 {

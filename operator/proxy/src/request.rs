@@ -247,12 +247,17 @@ async fn place(served: &Arc<Served>, record: &mut Record, deadline: Instant) -> 
         Admission::Refused(refusal) => return Err(refusal),
         Admission::Wait(waiting, start) => (waiting, start),
     };
-    if record.start != Start::Cold {
-        record.start = start;
-    }
     let since = Instant::now();
     let place = tokio::time::timeout_at(deadline, &mut waiting.place).await;
     record.waited += since.elapsed();
+    let start = match (start, &place) {
+        (Start::None, Ok(Ok(Ok(lease)))) if lease.endpoint().was_up() => Start::Warm,
+        (Start::None, _) => Start::Cold,
+        (known, _) => known,
+    };
+    if record.start != Start::Cold {
+        record.start = start;
+    }
     match place {
         Ok(Ok(place)) => place,
         Ok(Err(_)) => Err(Refusal::unavailable("FunctionDeleted", "the Function was deleted while the request waited")),

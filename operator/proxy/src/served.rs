@@ -101,7 +101,7 @@ pub(crate) struct Lease {
 /// What a request gets when it asks for a place.
 pub(crate) enum Admission {
     Place(Lease),
-    /// Whether any pod was loaded when it came.
+    /// What it met: no pod at all, loaded ones, or, `None`, pods of which this proxy does not know yet whether they are.
     Wait(Waiting, Start),
     Refused(Refusal),
 }
@@ -204,7 +204,11 @@ impl Served {
             ));
         }
         self.shared.metrics.queued.inc();
-        let start = if inner.slots.ready(now) == 0 { Start::Cold } else { Start::Warm };
+        let start = match (inner.slots.good(now), inner.slots.ready(now)) {
+            (0, _) => Start::Cold,
+            (_, 0) => Start::None,
+            _ => Start::Warm,
+        };
         let (sender, place) = oneshot::channel();
         let number = inner.next;
         inner.next += 1;

@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 pub const AGENT_PORT: u16 = 18889;
 pub const RUNTIME_PORT: u16 = 18888;
 
+type Answer = fn(Arc<Pod>, Request<Incoming>) -> BoxFuture<'static, Result<Reply, std::io::Error>>;
 type Reply = Response<BoxBody<Bytes, std::io::Error>>;
 
 /// An address that no other pod of any test process has at this time.
@@ -79,11 +80,7 @@ impl Pod {
         pod
     }
 
-    async fn listen(
-        self: &Arc<Self>,
-        port: u16,
-        answer: fn(Arc<Self>, Request<Incoming>) -> BoxFuture<'static, Result<Reply, std::io::Error>>,
-    ) {
+    async fn listen(self: &Arc<Self>, port: u16, answer: Answer) {
         let listener = TcpListener::bind(SocketAddr::new(self.ip, port)).await.unwrap();
         let pod = Arc::clone(self);
         let server = tokio::spawn(async move {
