@@ -47,7 +47,7 @@ pub struct Observed {
     /// The pods it controls (claimed ones) and those of its own Deployments.
     #[serde(default)]
     pub pods: Vec<UsedPod>,
-    /// What requests want now, summed over the ready proxies.
+    /// What requests want now: the highest that a ready proxy says.
     #[serde(default)]
     pub demand: Demand,
     /// Its last failed load, of whichever revision.

@@ -99,20 +99,21 @@ impl Board {
         self.state().triggers.insert((version, namespace.to_owned(), name.to_owned()));
     }
 
-    /// Pods that all proxies together want for a function.
+    /// Pods that the proxies want for a function: the highest that one of them says. Each counts against its own share
+    /// of every pod's concurrency, so the same pods serve them all.
     pub fn wanted(&self, uid: &str) -> u32 {
         let state = self.state();
         let functions = state.answers.values().filter_map(|answer| answer.function(uid));
-        functions.fold(0, |sum, function| sum.saturating_add(function.wanted))
+        functions.map(|function| function.wanted).max().unwrap_or(0)
     }
 
-    /// Pods that all proxies together want, of every function that they do anything for, by UID.
+    /// As [`Self::wanted`], of every function that they do anything for, by UID.
     pub fn all_wanted(&self) -> HashMap<String, u32> {
         let state = self.state();
         let mut wanted: HashMap<String, u32> = HashMap::new();
         for function in state.answers.values().flat_map(|answer| &answer.activity.functions) {
-            let sum = wanted.entry(function.uid.clone()).or_default();
-            *sum = sum.saturating_add(function.wanted);
+            let highest = wanted.entry(function.uid.clone()).or_default();
+            *highest = function.wanted.max(*highest);
         }
         wanted
     }
