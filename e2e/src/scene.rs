@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, PostParams};
 use kube::core::GroupVersionKind;
@@ -119,6 +119,18 @@ impl Scene {
         })
         .await;
         route
+    }
+
+    /// A Service of the namespace, spoken to as a pod would, with a `Host` of the caller's choice.
+    pub async fn service(&self, name: &str, port: u16, host: &str) -> Route {
+        let service = self.api::<Service>().get(name).await.expect("the Service");
+        let ip = service.spec.and_then(|spec| spec.cluster_ip).expect("it has an address");
+        // A new Service's address leads nowhere until kube-proxy has heard of it.
+        wait::until(&format!("{name} takes connections"), READY_WITHIN, async || {
+            tokio::net::TcpStream::connect((ip.as_str(), port)).await.is_ok().then_some(())
+        })
+        .await;
+        Route::new(&format!("http://{ip}:{port}"), host)
     }
 
     /// Deletes a function and the route of its name, and waits until its pods are gone.

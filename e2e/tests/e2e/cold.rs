@@ -29,9 +29,12 @@ async fn e2e_cold_then_warm() {
     let scene = Scene::shared().await;
     let route = scene.python("cold", "def main():\n    return 'hello'\n", json!({})).await;
     assert!(scene.pods_of("cold").await.is_empty(), "nothing runs before the first request");
-    let (first, second) = (route.get("/").await, route.get("/").await);
+    let first = route.get("/").await;
     assert_eq!((first.ok().as_str(), first.start()), ("hello", "cold"));
-    assert_eq!((second.ok().as_str(), second.start()), ("hello", "warm"));
+    // The other proxy's first request may still have to wait for its own load call; then both have one behind them.
+    route.get("/").await.ok();
+    let third = route.get("/").await;
+    assert_eq!((third.ok().as_str(), third.start()), ("hello", "warm"));
     assert_eq!(scene.pods_of("cold").await.len(), 1);
     scene.drop_function("cold").await;
 }
@@ -130,7 +133,7 @@ async fn e2e_name_works_inside_the_cluster() {
     }
     // The bare name says nothing of the namespace that the caller means: the search list of its resolver does.
     let told = ask("http://inside/");
-    assert!(told.starts_with("421 ") && told.contains(&format!("inside.{}", scene.namespace)), "{told}");
+    assert!(told.starts_with("421 ") && told.contains("inside.<namespace>"), "{told}");
     scene.drop_function("inside").await;
 }
 

@@ -105,31 +105,46 @@ async fn e2e_deletion_leaves_nothing_behind() {
     scene.close().await;
 }
 
+/// What the status says is what the proxies do: the winner's function answers, and after it the other one's.
 #[tokio::test]
-async fn e2e_older_trigger_keeps_its_route() {
+async fn e2e_one_of_two_triggers_has_the_route() {
     let _cluster = together().await;
     let scene = Scene::shared().await;
-    scene.python_function("first", "def main():\n    return 'first'\n", json!({})).await;
-    let trigger = |name: &str| {
-        json!({
-            "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
-            "spec": {"host": "quarrel.example", "path": "/", "function": {"name": "first"}},
-        })
+    let names = ["quarrel-a", "quarrel-b"];
+    let host = format!("quarrel.{}.example", scene.namespace);
+    for name in names {
+        scene.python_function(name, &format!("def main():\n    return '{name}'\n"), json!({})).await;
+        scene
+            .apply_value(json!({
+                "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
+                "spec": {"host": host, "path": "/", "function": {"name": name}},
+            }))
+            .await;
+    }
+    let accepted = |trigger: &HTTPTrigger| {
+        let accepted = reason(trigger, ConditionType::Accepted)?;
+        let decided = accepted.status == "True" || accepted.reason == "Conflict";
+        decided.then(|| (accepted.status == "True", accepted.message.clone()))
     };
-    scene.apply_value(trigger("b-older")).await;
-    scene.ready::<HTTPTrigger>("b-older").await;
-    scene.apply_value(trigger("a-newer")).await;
-    let loser = scene
-        .has::<HTTPTrigger>("a-newer", "Accepted=False", |trigger| {
-            reason(trigger, ConditionType::Accepted).is_some_and(|found| found.status == "False")
-        })
-        .await;
-    let told = reason(&loser, ConditionType::Accepted).expect("it is there");
-    assert_eq!(told.reason, "Conflict");
-    assert!(told.message.contains("b-older"), "the winner is named: {}", told.message);
-    scene.ready::<HTTPTrigger>("b-older").await;
-    scene.delete::<HTTPTrigger>("b-older").await;
-    scene.ready::<HTTPTrigger>("a-newer").await;
-    scene.delete::<HTTPTrigger>("a-newer").await;
-    scene.drop_function("first").await;
+    let mut decided = Vec::new();
+    for name in names {
+        let trigger = scene.has::<HTTPTrigger>(name, "decided", |trigger| accepted(trigger).is_some()).await;
+        decided.push((trigger.creation_timestamp().map(|time| time.0), name));
+    }
+    // The older one, and the first by name when both are of one second.
+    decided.sort();
+    let (winner, loser) = (decided[0].1, decided[1].1);
+    scene.ready::<HTTPTrigger>(winner).await;
+    let refused =
+        scene.has::<HTTPTrigger>(loser, "lost", |it| accepted(it).is_some_and(|(accepted, _)| !accepted)).await;
+    let (_, message) = accepted(&refused).expect("it is decided");
+    assert!(message.contains(winner), "the winner is named: {message}");
+    let route = scene.service(muon_crds::words::GATEWAY_SERVICE, 80, &host).await;
+    assert_eq!(route.get("/").await.ok(), winner);
+    scene.delete::<HTTPTrigger>(winner).await;
+    scene.ready::<HTTPTrigger>(loser).await;
+    assert_eq!(route.get("/").await.ok(), loser);
+    for name in names {
+        scene.drop_function(name).await;
+    }
 }

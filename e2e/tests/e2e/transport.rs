@@ -1,7 +1,6 @@
 //! What passes between a client and its function: bodies, streams, upgrades, headers, and errors with their origin.
 
 use http::Method;
-use k8s_openapi::api::core::v1::Service;
 use muon_crds::wire::{Component, Executed};
 use muon_crds::words;
 use muon_e2e::route::{Reply, Route};
@@ -91,8 +90,33 @@ async fn e2e_path_parameters_are_headers() {
     scene.drop_function("params").await;
 }
 
+fn large() -> Vec<u8> {
+    (0..8 * 1024 * 1024_u32).map(|n| (n / 7 % 251) as u8).collect()
+}
+
+/// The same bytes without a length: chunks as they come.
+fn chunked(body: &[u8]) -> reqwest::Body {
+    let chunks: Vec<Result<Vec<u8>, std::io::Error>> = body.chunks(100_000).map(|part| Ok(part.to_vec())).collect();
+    reqwest::Body::wrap_stream(futures::stream::iter(chunks))
+}
+
 #[tokio::test]
 async fn e2e_large_bodies_pass_both_ways() {
+    let _cluster = together().await;
+    let scene = Scene::shared().await;
+    let code = "from muon import request\n\n\ndef main():\n    return request.body\n";
+    let route = scene.python("echo", code, json!({})).await;
+    let body = large();
+    for reply in [route.post("/", body.clone()).await, route.post("/", chunked(&body)).await] {
+        assert!(reply.status == 200 && reply.body == body, "{} of {} bytes", reply.body.len(), body.len());
+    }
+    scene.drop_function("echo").await;
+}
+
+/// A reply that begins while the request still arrives. Not through the Ingress controller: a server made with Go
+/// throws up to 256 KiB of a request's body away once its reply has begun.
+#[tokio::test]
+async fn e2e_bodies_are_answered_while_they_arrive() {
     let _cluster = together().await;
     let scene = Scene::shared().await;
     let code = "
@@ -106,15 +130,13 @@ async def main(request):
             yield piece
     return muon.Response(pieces())
 ";
-    let route = scene.python("echo", code, json!({})).await;
-    let body: Vec<u8> = (0..8 * 1024 * 1024_u32).map(|n| (n / 7 % 251) as u8).collect();
-    let whole = route.post("/", body.clone()).await;
-    assert!(whole.status == 200 && whole.body == body, "{} bytes of {}", whole.body.len(), body.len());
-    // The same without a length: chunks as they come.
-    let chunks: Vec<Result<Vec<u8>, std::io::Error>> = body.chunks(100_000).map(|part| Ok(part.to_vec())).collect();
-    let chunked = route.post("/", reqwest::Body::wrap_stream(futures::stream::iter(chunks))).await;
-    assert!(chunked.status == 200 && chunked.body == body, "{} bytes of {}", chunked.body.len(), body.len());
-    scene.drop_function("echo").await;
+    scene.python_function("duplex", code, json!({})).await;
+    let route = scene.service(words::FUNCTIONS_SERVICE, 80, &format!("duplex.{}", scene.namespace)).await;
+    let body = large();
+    for reply in [route.post("/", body.clone()).await, route.post("/", chunked(&body)).await] {
+        assert!(reply.status == 200 && reply.body == body, "{} of {} bytes", reply.body.len(), body.len());
+    }
+    scene.drop_function("duplex").await;
 }
 
 /// The first piece arrives while the function still waits to make the second: until the test lets it.
@@ -170,13 +192,6 @@ async fn e2e_websocket_passes() {
     scene.drop_function("socket").await;
 }
 
-/// A Service of the namespace, spoken to as a pod would, with a Host of our choice.
-async fn service(scene: &Scene, name: &str, port: u16, host: &str) -> Route {
-    let service = scene.api::<Service>().get(name).await.expect("the gateway's Service");
-    let ip = service.spec.and_then(|spec| spec.cluster_ip).expect("it has an address");
-    Route::new(&format!("http://{ip}:{port}"), host)
-}
-
 #[tokio::test]
 async fn e2e_errors_say_whose_they_are() {
     let _cluster = together().await;
@@ -194,21 +209,17 @@ async fn e2e_errors_say_whose_they_are() {
     told(&method, 405, "MethodNotAllowed");
     assert_eq!(method.header("allow").replace(' ', ""), "GET,POST");
 
-    let gateway = service(&scene, words::GATEWAY_SERVICE, 80, &format!("muon-gateway.{}", scene.namespace)).await;
+    let gateway = scene.service(words::GATEWAY_SERVICE, 80, &format!("muon-gateway.{}", scene.namespace)).await;
     told(&gateway.get("/no-such-route").await, 404, "NoRoute");
 
-    let bare = service(&scene, words::FUNCTIONS_SERVICE, 80, "plain").await;
+    let bare = scene.service(words::FUNCTIONS_SERVICE, 80, "plain").await;
     let misdirected = bare.get("/").await;
     assert_eq!(misdirected.status, 421, "{misdirected}");
-    assert!(
-        misdirected.failure().message.contains(&format!("plain.{}", scene.namespace))
-            || misdirected.failure().message.contains("plain."),
-        "{misdirected}"
-    );
-    let named = service(&scene, words::FUNCTIONS_SERVICE, 80, &format!("plain.{}", scene.namespace)).await;
+    assert!(misdirected.failure().message.contains("plain.<namespace>"), "{misdirected}");
+    let named = scene.service(words::FUNCTIONS_SERVICE, 80, &format!("plain.{}", scene.namespace)).await;
     let forwarded = named.send(named.request(Method::GET, "/").header("x-forwarded-for", "203.0.113.7")).await;
     assert_eq!(forwarded.status, 400, "{forwarded}");
-    let unknown = service(&scene, words::FUNCTIONS_SERVICE, 80, &format!("nobody.{}", scene.namespace)).await;
+    let unknown = scene.service(words::FUNCTIONS_SERVICE, 80, &format!("nobody.{}", scene.namespace)).await;
     assert_eq!(unknown.get("/").await.status, 404);
     assert_eq!(named.get("/").await.ok(), "ok");
 
@@ -221,9 +232,9 @@ async fn e2e_errors_say_whose_they_are() {
         }))
         .await;
     scene.ready::<muon_crds::HTTPTrigger>("hidden").await;
-    let ingress = service(&scene, words::GATEWAY_SERVICE, 8080, &hidden).await;
+    let ingress = scene.service(words::GATEWAY_SERVICE, 8080, &hidden).await;
     told(&ingress.get("/").await, 404, "NoRoute");
-    let inside = service(&scene, words::GATEWAY_SERVICE, 80, &hidden).await;
+    let inside = scene.service(words::GATEWAY_SERVICE, 80, &hidden).await;
     assert_eq!(inside.get("/").await.ok(), "ok");
     scene.delete::<muon_crds::HTTPTrigger>("hidden").await;
     scene.drop_function("plain").await;

@@ -1,8 +1,9 @@
 //! New code, under load: after `Ready` the old code never answers again, and no request is lost on the way.
 
-use muon_crds::{Function, Package};
+use muon_crds::{ConditionType, Function, Package, condition};
 use muon_e2e::load::{Load, none_lost};
 use muon_e2e::scene::{Scene, python};
+use muon_e2e::space::Conditioned as _;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -110,8 +111,14 @@ async fn e2e_applying_the_same_again_writes_nothing() {
     let route = scene.python("same", &code(1), json!({"env": [{"name": "A", "value": "b"}]})).await;
     let pooled = scene.python("pooled", &code(1), json!({})).await;
     pooled.get("/").await.ok();
-    scene.free("python", 1).await;
     drop(route);
+    scene
+        .has::<Function>("pooled", "loaded, with one pod", |function| {
+            let loaded = condition::is_true(function.conditions(), ConditionType::Loaded);
+            loaded && function.status.as_ref().is_some_and(|status| status.replicas == 1)
+        })
+        .await;
+    scene.free("python", 1).await;
     let mark = scene.cluster.audit().mark();
     for _ in 0..2 {
         scene.apply_value(python("same", &code(1), json!({"env": [{"name": "A", "value": "b"}]}))).await;
