@@ -4,7 +4,8 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -35,13 +36,21 @@ def product(name: str, product_key: str, make: Callable[[Path], None]) -> Path:
     place = root() / "products" / f"{name}-{product_key}"
     if place.is_dir():
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with open(place.parent / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive(name):
         if not place.is_dir():
             unfinished = place.parent / f".{name}-{product_key}.unfinished"
             shutil.rmtree(unfinished, ignore_errors=True)
-            unfinished.mkdir()
+            unfinished.mkdir(parents=True)
             make(unfinished)
             unfinished.rename(place)
     return place
+
+
+@contextmanager
+def exclusive(name: str) -> Iterator[None]:
+    """Lets one command at a time make something; the others wait."""
+    locks = root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with open(locks / name, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from . import cache
@@ -65,15 +66,30 @@ def _go_program(folder: str, name: str, package: str, stamps: dict[str, str]) ->
 
 
 def rust_binaries() -> dict[str, Path]:
-    """Our two programs for the images, static; cargo itself knows what has changed."""
-    built = {}
+    """Our two programs for the images, static; cargo itself knows what has changed.
+
+    Two calls of cargo: in one, each would get the features that the other needs of a common crate.
+    """
     environment = {**cargo_environment(), "RUSTFLAGS": "-C target-feature=+crt-static"}
+    place = cache.root() / "programs" / cache.key([str(CLONE)])
+    place.mkdir(parents=True, exist_ok=True)
+    built = {}
     for package, binary in (("muon-runtime", "muon"), ("muon-agent", "muon-agent")):
-        with Step(f"building {binary}") as step:
+        with Step(f"building {binary}") as step, cache.exclusive("rust-programs"):
             argv = ["cargo", "build", "--locked", "--profile", "image", "--target", TARGET, "-p", package, "--bin", binary]
             logged(argv, cache.root() / "logs" / f"build-{binary}.log", step=step, cwd=CLONE, env=environment)
-        built[binary] = Path(environment["CARGO_TARGET_DIR"]) / TARGET / "image" / binary
+            built[binary] = place / binary
+            _take(Path(environment["CARGO_TARGET_DIR"]) / TARGET / "image" / binary, built[binary])
     return built
+
+
+def _take(program: Path, place: Path) -> None:
+    """Copies a program out of the target folder, where the next build, of another clone perhaps, replaces it."""
+    there, here = program.stat(), place.stat() if place.exists() else None
+    if here is None or (here.st_size, here.st_mtime_ns) != (there.st_size, there.st_mtime_ns):
+        unfinished = place.with_suffix(".unfinished")
+        shutil.copy2(program, unfinished)
+        unfinished.rename(place)
 
 
 def link_programs(folder: Path) -> None:
