@@ -69,16 +69,22 @@ impl Cluster {
         assert!(sent.expect("kill runs").success(), "no {signal} to {component}");
     }
 
-    /// Kills a container's process, as a crash would: no warning, no grace.
+    /// Kills a container's process, as a crash would: no warning, no grace. Returns when it is gone, its sockets with
+    /// it; the kernel takes some milliseconds for that.
     pub fn kill_container(&self, id: &str) {
         let id = id.strip_prefix("containerd://").unwrap_or(id);
-        let output = Command::new(self.bin.join("ctr"))
-            .arg("--address")
-            .arg(&self.containerd)
-            .args(["--namespace", "k8s.io", "task", "kill", "--signal", "SIGKILL", id])
-            .output()
-            .expect("ctr runs");
-        assert!(output.status.success(), "{id}: {}", String::from_utf8_lossy(&output.stderr));
+        self.ctr(&["task", "kill", "--signal", "SIGKILL", id]);
+        let runs = |tasks: String| tasks.lines().any(|line| line.starts_with(id) && line.contains("RUNNING"));
+        while runs(self.ctr(&["task", "list"])) {}
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> String {
+        let mut ctr = Command::new(self.bin.join("ctr"));
+        ctr.arg("--address").arg(&self.containerd).args(["--namespace", "k8s.io"]).args(arguments);
+        let output = ctr.output().expect("ctr runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctr {}: {told}", arguments.join(" "));
+        String::from_utf8(output.stdout).expect("ctr writes UTF-8")
     }
 
     /// Runs kubectl against this cluster.

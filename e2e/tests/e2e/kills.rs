@@ -92,7 +92,7 @@ async fn e2e_proxy_killed_under_load() {
     let proxies = parts(&scene, "proxy").await;
     assert!(proxies.len() >= 2, "two proxies by default");
     let (shots, before, after) = kill(&scene, &route, &proxies[..1], "proxy").await;
-    // What was inside the killed process had been sent before the kill and was not answered by then.
+    // What was inside the killed process had been sent before it was gone, and was not answered when it was killed.
     let outside: Vec<Shot> =
         shots.into_iter().filter(|shot| shot.text().is_some() || shot.sent > after || shot.answered < before).collect();
     none_lost(&outside);
