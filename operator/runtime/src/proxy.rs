@@ -29,13 +29,6 @@ pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
     let proxy =
         Proxy::new(config(&flags), signer(&flags.order_dir)?, Arc::new(ApiClaimer::new(client.clone())), &registry)?;
 
-    // The listeners come first: a port that is taken is told before anything else is done.
-    let listeners = Listeners {
-        gateway: admin::listen(words::PORT_GATEWAY).await?,
-        ingress: admin::listen(words::PORT_INGRESS).await?,
-        functions: admin::listen(words::PORT_FUNCTIONS).await?,
-        peer: admin::listen(words::PORT_PEER).await?,
-    };
     let probes = admin::listen(flags.identity.admin_port).await?;
     let ready: admin::Ready = {
         let proxy = Arc::clone(&proxy);
@@ -48,9 +41,29 @@ pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
     let stored = Arc::clone(&proxy);
     tokio::spawn(store_address::follow(flags.store_url.clone(), move |url| stored.set_store(url)));
     tokio::spawn(admin::serve(probes, registry, ready, std::future::pending()));
+    // Whoever still has this pod's address from before a crash must meet a closed port, not a proxy without tables:
+    // a refused connection has sent nothing, and is made again to another proxy.
+    tokio::select! {
+        () = complete(&proxy) => {}
+        () = shutdown.clone().requested() => return Ok(()),
+    }
+    let listeners = Listeners {
+        gateway: admin::listen(words::PORT_GATEWAY).await?,
+        ingress: admin::listen(words::PORT_INGRESS).await?,
+        functions: admin::listen(words::PORT_FUNCTIONS).await?,
+        peer: admin::listen(words::PORT_PEER).await?,
+    };
     tracing::info!(proxy = flags.identity.pod_name, "the proxy serves");
     proxy.serve(listeners, shutdown.requested()).await;
     Ok(())
+}
+
+/// Until every table is there.
+async fn complete(proxy: &Proxy) {
+    let mut look = tokio::time::interval(Duration::from_millis(5));
+    while !proxy.ready() {
+        look.tick().await;
+    }
 }
 
 fn config(flags: &ProxyFlags) -> Config {
