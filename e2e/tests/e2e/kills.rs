@@ -106,7 +106,8 @@ async fn e2e_agent_killed_under_load() {
     let pods = scene.pods_of("warm").await;
     let (shots, ..) = kill(&scene, &route, &pods, "agent").await;
     none_lost(&shots);
-    assert_eq!(scene.pods_of("warm").await[0].uid(), pods[0].uid(), "the same pod serves on");
+    let now = scene.pods_of("warm").await;
+    assert!(now.iter().any(|pod| pod.uid() == pods[0].uid() && is_ready(pod)), "the same pod serves on");
     scene.close().await;
 }
 
