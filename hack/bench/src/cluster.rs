@@ -20,6 +20,15 @@ const NAMESPACE: &str = "muon-bench";
 const HOST: &str = "bench.example.com";
 const ENVIRONMENT: &str = "python";
 
+/// Whose pods run a function.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The pool's, claimed.
+    Pool,
+    /// A plain Deployment's: what HAProxy stands in front of.
+    Deployment,
+}
+
 /// What is measured.
 pub(crate) struct Cluster {
     client: Client,
@@ -61,16 +70,19 @@ impl Cluster {
     }
 
     /// Makes the functions `names`, each with a route of its own, and waits until they are Ready.
-    pub(crate) async fn functions(&self, names: &[String]) -> Result<(), Error> {
+    pub(crate) async fn functions(&self, names: &[String], kind: Kind) -> Result<(), Error> {
         let functions: Api<Function> = Api::namespaced(self.client.clone(), NAMESPACE);
         let triggers: Api<HTTPTrigger> = Api::namespaced(self.client.clone(), NAMESPACE);
         for name in names {
-            let function = json!({
+            let mut function = json!({
                 "apiVersion": "muon.dev/v1alpha1", "kind": "Function", "metadata": {"name": name},
                 "spec": {"environment": ENVIRONMENT, "entrypoint": "main.main", "concurrency": 100,
                          "scaling": {"max": 1, "idleSeconds": 600},
                          "source": {"files": {"main.py": format!("def main():\n    return \"{name}\\n\"\n")}}},
             });
+            if kind == Kind::Deployment {
+                function["spec"]["resources"] = json!({"requests": {"cpu": "1m", "memory": "16Mi"}});
+            }
             let trigger = json!({
                 "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
                 "spec": {"host": HOST, "path": format!("/{name}"), "function": {"name": name}, "ingress": {}},

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::Flags;
 use crate::audit::Audit;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Kind};
 use crate::error::Error;
 use crate::haproxy::Haproxy;
 use crate::http::{Connection, Target, closed_loop, open_loop};
@@ -54,7 +54,7 @@ fn progress(length: usize, what: &'static str) -> ProgressBar {
 async fn cold(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
     let names: Vec<String> = (0..flags.cold).map(|number| format!("cold-{number}")).collect();
     let bare: Vec<String> = (0..flags.cold).map(|number| format!("bare-{number}")).collect();
-    cluster.functions(&names).await?;
+    cluster.functions(&names, Kind::Pool).await?;
     let bare = cluster.bare_pods(&bare).await?;
     let proxies = cluster.proxies().await?;
     let Some(first) = proxies.first().copied() else { return Err(Error::Cluster("no proxy is ready".into())) };
@@ -93,7 +93,7 @@ async fn cold(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
 
 /// Fifty requests at once to one cold function, spread over all proxies.
 async fn burst(cluster: &Cluster) -> Result<Vec<Row>, Error> {
-    cluster.functions(&[BURST.to_owned()]).await?;
+    cluster.functions(&[BURST.to_owned()], Kind::Pool).await?;
     cluster.pool_full(POOL).await?;
     let proxies = cluster.proxies().await?;
     let mut connections = Vec::new();
@@ -116,9 +116,9 @@ async fn burst(cluster: &Cluster) -> Result<Vec<Row>, Error> {
     ])
 }
 
-/// The same pod called directly, through our proxy, and through HAProxy, in turn.
+/// The pod of a plain Deployment called directly, through our proxy, and through HAProxy, in turn.
 async fn warm(flags: &Flags, cluster: &Cluster) -> Result<Vec<Row>, Error> {
-    cluster.functions(&[WARM.to_owned()]).await?;
+    cluster.functions(&[WARM.to_owned()], Kind::Deployment).await?;
     cluster.pool_full(POOL).await?;
     let proxies = cluster.proxies().await?;
     let Some(proxy) = proxies.first().copied() else { return Err(Error::Cluster("no proxy is ready".into())) };
