@@ -6,7 +6,7 @@ use futures::future::join_all;
 use kube::ResourceExt as _;
 use muon_crds::words;
 use muon_e2e::audit::{Entry, Mark};
-use muon_e2e::scene::Scene;
+use muon_e2e::scene::{Scene, is_ready};
 use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
 use serde_json::json;
@@ -118,7 +118,9 @@ async fn e2e_name_works_inside_the_cluster() {
     let scene = Scene::shared().await;
     scene.python_function("inside", "def main():\n    return 'from inside'\n", json!({})).await;
     scene.free("python", 1).await;
-    let caller = scene.pods(&format!("{}=free", words::STATE)).await.remove(0).name_any();
+    let free = scene.pods(&format!("{}=free", words::STATE)).await;
+    let caller = free.iter().find(|pod| is_ready(pod)).expect("a ready pod").name_any();
+    scene.service(words::FUNCTIONS_SERVICE, 80, "anybody").await;
     let ask = |url: &str| {
         let code = format!(
             "import urllib.request as u, urllib.error as e\ntry:\n    r = u.urlopen('{url}', timeout=50)\nexcept e.HTTPError as x:\n    r = x\nprint(r.status, r.read().decode())"
@@ -148,7 +150,7 @@ async fn e2e_load_takes_pods_up_to_the_maximum() {
     let more = json!({"concurrency": 1, "scaling": {"max": 2}});
     let route = scene.python("busy", code, more).await;
     scene.free("python", 2).await;
-    let replies = join_all((0..3).map(|_| route.get("/"))).await;
+    let replies = join_all((0..8).map(|_| route.get("/"))).await;
     let mut pods: Vec<String> = replies.iter().map(|reply| reply.ok()).collect();
     pods.sort();
     pods.dedup();
