@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::Stream;
 use kube::runtime::reflector::{Lookup, ObjectRef};
@@ -14,6 +15,7 @@ pub struct Queue<K: Lookup<DynamicType = ()> + 'static>(Arc<Inner<K>>);
 
 struct Inner<K: Lookup<DynamicType = ()> + 'static> {
     waiting: Mutex<HashSet<ObjectRef<K>>>,
+    later: Mutex<HashSet<ObjectRef<K>>>,
     pushed: Notify,
 }
 
@@ -25,7 +27,7 @@ impl<K: Lookup<DynamicType = ()> + 'static> Clone for Queue<K> {
 
 impl<K: Lookup<DynamicType = ()> + 'static> Default for Queue<K> {
     fn default() -> Self {
-        Self(Arc::new(Inner { waiting: Mutex::new(HashSet::new()), pushed: Notify::new() }))
+        Self(Arc::new(Inner { waiting: Mutex::default(), later: Mutex::default(), pushed: Notify::new() }))
     }
 }
 
@@ -45,6 +47,23 @@ where
         if !waiting.is_empty() {
             self.0.pushed.notify_one();
         }
+    }
+
+    /// Has the object looked at after `delay`; pushes of it until then are one. For what may wait: what follows a claim
+    /// must not compete with the cold request that made it.
+    pub fn push_later(&self, object: ObjectRef<K>, delay: Duration)
+    where
+        ObjectRef<K>: Send,
+    {
+        if !self.0.later.lock().unwrap_or_else(PoisonError::into_inner).insert(object.clone()) {
+            return;
+        }
+        let queue = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            queue.0.later.lock().unwrap_or_else(PoisonError::into_inner).remove(&object);
+            queue.push(object);
+        });
     }
 
     /// What waits now.
@@ -75,6 +94,18 @@ mod tests {
     use super::*;
     use futures::StreamExt as _;
     use muon_crds::Function;
+
+    #[tokio::test]
+    async fn what_may_wait_comes_once_and_later() {
+        let queue = Queue::<Function>::default();
+        let object = ObjectRef::new("hello").within("demo");
+        for _ in 0..2 {
+            queue.push_later(object.clone(), Duration::from_millis(20));
+        }
+        assert!(queue.drain().is_empty(), "it waits");
+        assert_eq!(std::pin::pin!(queue.stream()).next().await, Some(Ok(object)));
+        assert!(queue.drain().is_empty(), "two were one");
+    }
 
     #[tokio::test]
     async fn an_object_pushed_twice_comes_once() {

@@ -16,6 +16,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
@@ -35,6 +36,10 @@ use crate::links::{Target, routes};
 use crate::place::namespace_of;
 use crate::queue::Queue;
 use crate::watch::Change;
+
+/// After a pod changed: a claim shows itself here before the request that made it has its reply, and counting it must
+/// not compete with that. What requests wait for comes by the proxies' activity, at once.
+const AFTER_PODS: Duration = Duration::from_millis(500);
 
 /// The queues of the four drivers, and the bells of the loops. Cheap to clone.
 #[derive(Clone, Default)]
@@ -171,10 +176,10 @@ impl Queues {
             let namespace = namespace_of(pod);
             let named = |label: &str| pod.labels().get(label);
             if let Some(name) = named(words::ENVIRONMENT) {
-                self.environments.push(ObjectRef::new(name).within(&namespace));
+                self.environments.push_later(ObjectRef::new(name).within(&namespace), AFTER_PODS);
             }
             if let Some(name) = named(words::FUNCTION) {
-                self.functions.push(ObjectRef::new(name).within(&namespace));
+                self.functions.push_later(ObjectRef::new(name).within(&namespace), AFTER_PODS);
             }
         }
     }
