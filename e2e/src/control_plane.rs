@@ -214,7 +214,9 @@ pub fn install_tls() {
 /// The multi-call program with etcd, kube-apiserver and kubectl in it.
 fn node_binary() -> PathBuf {
     if let Some(named) = std::env::var_os("MUON_KUBENODE") {
-        return named.into();
+        let named = PathBuf::from(named);
+        assert!(named.is_file(), "MUON_KUBENODE names no file: {}", named.display());
+        return named;
     }
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let products = home.join(".cache/muon/products");
