@@ -52,14 +52,14 @@ impl Row {
         Self::quantile(id, unit, samples, 0.5)
     }
 
-    /// Holds it against another figure of the same run.
+    /// Holds it against another figure of the same run. A difference that noise has made zero or negative is nothing to
+    /// divide by: then there is no ratio and no verdict.
     pub(crate) fn against(mut self, other: &Self, bar: Option<f64>) -> Self {
-        let ratio = self.value / other.value;
-        self.ratio = Some(ratio);
+        let ratio = (other.value > 0.0).then(|| self.value / other.value);
+        self.ratio = ratio;
         self.against = Some(other.id.clone());
         self.bar = bar;
-        // A figure that could not be computed is no pass.
-        self.pass = bar.map(|bar| ratio <= bar);
+        self.pass = ratio.zip(bar).map(|(ratio, bar)| ratio <= bar);
         self
     }
 
@@ -213,5 +213,25 @@ impl Report {
             );
         }
         svg + "</svg>\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(value: f64) -> Row {
+        let mut samples = Samples::default();
+        samples.push(value);
+        Row::rounds("row", "ms", &samples)
+    }
+
+    #[test]
+    fn noise_is_no_verdict() {
+        assert_eq!(row(1.0).against(&row(-0.1), Some(1.1)).pass, None);
+        assert_eq!(row(3.0).against(&row(1.0), Some(2.0)).pass, Some(false));
+        assert_eq!(row(1.0).against(&row(1.0), Some(2.0)).pass, Some(true));
+        // A figure that could not be computed is not within a bar.
+        assert_eq!(row(f64::NAN).against(&row(1.0), Some(2.0)).pass, Some(false));
     }
 }
