@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::runtime::reflector::Store;
 use muon_crds::wire::{Activity, PodReply, PodRequest};
-use muon_crds::words::header;
+use muon_crds::words::{self, header};
 use muon_order::{Order, Peer, Signer};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -141,6 +141,11 @@ fn proxy(pod: &Pod) -> Option<Proxy> {
         ip,
         ready: pod.metadata.deletion_timestamp.is_none() && is_ready(pod),
     })
+}
+
+/// Selects the proxies' pods in Muon's own namespace.
+pub fn selector() -> String {
+    format!("{}=proxy,{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON)
 }
 
 /// Whether the pod's `Ready` condition is true.

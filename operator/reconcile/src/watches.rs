@@ -29,8 +29,7 @@ pub fn all(client: &Client, namespace: &str, queues: &Queues, metrics: &Metrics)
     let mut start = Start { client, queues, metrics, running: Vec::new() };
     let ours = Config::default().labels(&format!("{}={}", words::MANAGED_BY, words::MUON));
     let environments = Config::default().labels(words::ENVIRONMENT);
-    let proxies =
-        Config::default().labels(&format!("{}=proxy,{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON));
+    let proxies = Config::default().labels(&crate::proxies::selector());
     let cache = Cache {
         environments: start.guarded(Queues::environment),
         packages: start.guarded(Queues::package),

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt as _};
-use muon_crds::words;
 use muon_proxy::Peer;
+use muon_reconcile::proxies;
 
 use crate::watches;
 
 /// Follows the proxies' pods and tells all ready ones whenever they change.
 pub(crate) async fn follow(api: Api<Pod>, mut tell: impl FnMut(Vec<Peer>)) {
-    let selector = format!("{}=proxy,{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON);
     let mut known: BTreeMap<String, Peer> = BTreeMap::new();
     let mut listed: BTreeMap<String, Peer> = BTreeMap::new();
     let mut told: Option<Vec<Peer>> = None;
-    watches::follow(api, watcher::Config::default().labels(&selector), move |event| {
+    watches::follow(api, watcher::Config::default().labels(&proxies::selector()), move |event| {
         match event {
             Event::Init => listed.clear(),
             Event::InitApply(pod) => {
@@ -44,8 +43,7 @@ pub(crate) async fn follow(api: Api<Pod>, mut tell: impl FnMut(Vec<Peer>)) {
 /// The proxy in this pod, when it is ready and stays.
 fn peer(pod: &Pod) -> Option<Peer> {
     let status = pod.status.as_ref()?;
-    let ready = status.conditions.iter().flatten().any(|one| one.type_ == "Ready" && one.status == "True");
-    if !ready || pod.metadata.deletion_timestamp.is_some() {
+    if !proxies::is_ready(pod) || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     let ip = status.pod_ip.as_deref()?.parse().ok()?;
