@@ -43,3 +43,9 @@ impl Audit {
         Ok(found)
     }
 }
+
+/// The time now as the audit log writes it.
+pub(crate) fn now() -> String {
+    let now = k8s_openapi::jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
+    format!("{now:.6}")
+}

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::http::Target;
+use crate::load::Target;
 
 /// Why a measurement could not be made; each says what to look at.
 #[derive(thiserror::Error, Debug)]

@@ -1,48 +1,33 @@
 //! `hack/bench/run`: figures as ratios, measured side by side in one interleaved run on the running node.
 //!
-//! Nothing here is compared with a number from elsewhere: the bare claim, the direct call and HAProxy are measured
-//! in the same rounds as Muon, over the same network path.
+//! Nothing here is compared with a number from elsewhere: the bare primitives, the direct call and the other proxies
+//! are measured in the same rounds as Muon, over the same network path.
 
 mod audit;
-mod cluster;
+mod bed;
+mod context;
+mod dice;
 mod error;
+mod flags;
 mod haproxy;
-mod http;
+mod load;
 mod processor;
 mod report;
-mod rounds;
-mod sample;
+mod row;
+mod samples;
+mod section;
+mod sections;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Instant, SystemTime};
 
-use clap::Parser;
+use clap::Parser as _;
 
-/// Measures the running node.
-#[derive(Parser, Debug, Clone)]
-pub(crate) struct Flags {
-    /// Cold functions, one after another, each from a full pool.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) cold: usize,
-    /// Warm rounds, arms in turn.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) rounds: usize,
-    /// Requests a second of the open-loop load.
-    #[arg(long, default_value_t = 300.0)]
-    pub(crate) rate: f64,
-    /// Seconds of every load.
-    #[arg(long, default_value_t = 4)]
-    pub(crate) seconds: u64,
-    /// Image of the runtime, as the node has it.
-    #[arg(long, env = "MUON_BENCH_IMAGE")]
-    pub(crate) image: String,
-    /// The API server's audit log.
-    #[arg(long, env = "MUON_AUDIT_LOG")]
-    pub(crate) audit_log: PathBuf,
-    /// Where the results go.
-    #[arg(long, default_value = "hack/bench/results")]
-    pub(crate) results: PathBuf,
-}
+use crate::context::Context;
+use crate::error::Error;
+use crate::flags::Flags;
+use crate::report::{Part, Report};
+use crate::section::Section;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -51,19 +36,69 @@ async fn main() -> ExitCode {
         eprintln!("a cryptography provider is already installed");
         return ExitCode::FAILURE;
     }
-    match rounds::run(&flags).await {
-        Ok(report) => {
-            println!("{}", report.table());
-            if let Err(error) = report.write(&flags.results) {
-                eprintln!("{error}");
-                return ExitCode::FAILURE;
-            }
-            println!("written: {0}/latest.json, {0}/latest.svg", flags.results.display());
-            ExitCode::SUCCESS
-        }
+    match run(flags).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether every section could be measured.
+async fn run(flags: Flags) -> Result<bool, Error> {
+    let context = Context::new(flags, &std::env::var("MUON_BENCH_NODE").unwrap_or_default()).await?;
+    let flags = &context.flags;
+    let kept = Report::kept(&flags.results);
+    let mut report = Report::new(flags.command());
+    for section in flags.chosen() {
+        eprintln!("{}", section.name());
+        report.sections.push(measure(section, &context).await);
+        // Written after each: what has been measured is not lost with what comes.
+        report.write(&flags.scratch)?;
+    }
+    println!("{}", report.table());
+    if let Some(kept) = &kept {
+        println!("{}", report.compared(kept));
+    }
+    let mut place = &flags.scratch;
+    if flags.whole() || flags.keep {
+        place = &flags.results;
+        match kept {
+            Some(kept) if !flags.whole() => report.onto(kept).write(place)?,
+            _ => report.write(place)?,
+        }
+    }
+    println!("written: {0}/latest.json, {0}/latest.svg", place.display());
+    Ok(report.sections.iter().all(|part| part.failed.is_none()))
+}
+
+/// One section; that it fails is a result too, and the next is measured all the same.
+async fn measure(section: Section, context: &Context) -> Part {
+    let at = k8s_openapi::jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+    let begun = Instant::now();
+    let (mut rows, mut failed) = match section.rows(context).await {
+        Ok(rows) => (rows, None),
+        Err(error) => (Vec::new(), Some(error.to_string())),
+    };
+    // JSON has no word for what is not a number, and neither has a reader.
+    rows.retain(|row| {
+        let measured = row.rounds.iter().all(|round| round.is_finite()) && row.value.is_finite();
+        if !measured {
+            failed = Some(format!("{} gave no figure", row.id));
+        }
+        measured
+    });
+    if let Some(failed) = &failed {
+        eprintln!("{}: {failed}", section.name());
+    }
+    Part {
+        section: section.name(),
+        command: context.flags.command(),
+        at: format!("{at:.0}"),
+        seconds: begun.elapsed().as_secs(),
+        failed,
+        rows,
     }
 }

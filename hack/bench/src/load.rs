@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::error::Error;
-use crate::sample::Samples;
+use crate::samples::Samples;
 
 /// Where requests go: an address, and the host and path that route them.
 #[derive(Clone, Debug)]
@@ -137,7 +137,9 @@ async fn sum(tasks: Vec<tokio::task::JoinHandle<Load>>) -> Result<Load, Error> {
         let load = task.await.map_err(|error| Error::Request(error.to_string()))?;
         all.answered += load.answered;
         all.failed += load.failed;
-        all.latency.extend(load.latency);
+        for value in load.latency.values() {
+            all.latency.push(*value);
+        }
     }
     Ok(all)
 }

@@ -12,7 +12,7 @@ use muon_crds::{Environment, Function, HTTPTrigger, condition, words};
 use serde_json::json;
 
 use crate::error::Error;
-use crate::http::Target;
+use crate::load::Target;
 
 /// The benchmark's namespace.
 const NAMESPACE: &str = "muon-bench";

@@ -1,0 +1,68 @@
+//! What every section is given.
+
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use kube::Client;
+use serde::Deserialize;
+
+use crate::dice::Dice;
+use crate::error::Error;
+use crate::flags::Flags;
+
+/// The cluster, the flags, and what follows from them.
+pub(crate) struct Context {
+    /// The cluster's API, as its administrator.
+    pub(crate) client: Client,
+    /// What the run was told.
+    pub(crate) flags: Flags,
+    /// Where things lie on this machine.
+    pub(crate) node: Node,
+}
+
+/// What hack/bench/run tells of the node and of what it has built.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Node {
+    /// The API server's audit log.
+    pub(crate) audit_log: PathBuf,
+    /// The cgroup, relative to the root of each hierarchy, below which the whole cluster runs.
+    pub(crate) cgroup: String,
+    /// Images by what runs them: `python`, `node`, `native` (the runtime that loads nothing).
+    pub(crate) images: std::collections::BTreeMap<String, String>,
+    /// Programs of other makers by name, where they are not on the PATH.
+    pub(crate) programs: std::collections::BTreeMap<String, PathBuf>,
+}
+
+impl Context {
+    /// Connects.
+    pub(crate) async fn new(flags: Flags, node: &str) -> Result<Self, Error> {
+        let node = serde_json::from_str(node).map_err(|error| Error::Cluster(error.to_string()))?;
+        let client = Client::try_default().await.map_err(|error| Error::Cluster(error.to_string()))?;
+        Ok(Self { client, flags, node })
+    }
+
+    /// Chance for one subject.
+    pub(crate) fn dice(&self, subject: &str) -> Dice {
+        Dice::new(self.flags.seed, subject)
+    }
+
+    /// One of two sizes: that of a whole run, or of a quick one.
+    pub(crate) fn size(&self, whole: usize, quick: usize) -> usize {
+        if self.flags.quick { quick } else { whole }
+    }
+
+    /// A bar of `length` steps on the terminal.
+    pub(crate) fn progress(&self, length: usize, what: &'static str) -> ProgressBar {
+        let style = ProgressStyle::with_template("{msg:34} {bar:40} {pos}/{len} {elapsed}");
+        ProgressBar::new(length as u64)
+            .with_message(what)
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    }
+
+    /// The image of a runtime.
+    pub(crate) fn image(&self, runtime: &str) -> Result<String, Error> {
+        let found = self.node.images.get(runtime).cloned();
+        found.ok_or_else(|| Error::Cluster(format!("hack/bench/run named no image for {runtime}")))
+    }
+}

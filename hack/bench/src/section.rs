@@ -1,0 +1,40 @@
+//! The sections of the benchmark: each a module that gives rows, run alone or with all others.
+
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::row::Row;
+use crate::sections::{burst, cold, warm};
+
+/// One subject. The order is that of a whole run.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Section {
+    /// Cold requests one after another, and the API writes each costs (rows 1 to 3).
+    Cold,
+    /// Many first requests at once: to one function, to many, to a pool that runs dry (rows 4 to 6).
+    Burst,
+    /// Warm requests: what a proxy adds and costs, beside other proxies (rows 7 to 10).
+    Warm,
+}
+
+impl Section {
+    /// All, in their order.
+    pub(crate) fn all() -> Vec<Self> {
+        Self::value_variants().to_vec()
+    }
+
+    /// As the command line has it.
+    pub(crate) fn name(&self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// Measures it.
+    pub(crate) async fn rows(self, context: &Context) -> Result<Vec<Row>, Error> {
+        match self {
+            Self::Cold => cold::rows(context).await,
+            Self::Burst => burst::rows(context).await,
+            Self::Warm => warm::rows(context).await,
+        }
+    }
+}
