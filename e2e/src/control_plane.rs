@@ -21,6 +21,7 @@ const START_WITHIN: Duration = Duration::from_secs(90);
 
 /// Keeps both processes while its standard input is open, that is while the test process lives: however that
 /// ends, by a panic or by SIGKILL, the pipe closes, and nothing stays behind, neither process nor file.
+/// A kube-apiserver that dies is started again; `api.pid` is its id.
 const KEEPER: &str = r#"
 cd "$DIR" || exit 1
 bin/etcd --data-dir etcd --log-level error --unsafe-no-fsync \
@@ -28,15 +29,20 @@ bin/etcd --data-dir etcd --log-level error --unsafe-no-fsync \
   --listen-peer-urls "http://127.0.0.1:$PEER" --initial-advertise-peer-urls "http://127.0.0.1:$PEER" \
   --initial-cluster "default=http://127.0.0.1:$PEER" </dev/null >etcd.log 2>&1 &
 etcd=$!
+while :; do
 bin/kube-apiserver --etcd-servers "http://127.0.0.1:$ETCD" --bind-address 127.0.0.1 --secure-port "$API" \
   --cert-dir certs --token-auth-file tokens.csv --anonymous-auth=false --authorization-mode RBAC \
   --service-account-issuer https://muon.test --service-account-key-file sa.key \
   --service-account-signing-key-file sa.key --service-cluster-ip-range 198.19.0.0/16 \
   --disable-admission-plugins ServiceAccount \
-  --audit-policy-file audit.yaml --audit-log-path audit.log </dev/null >kube-apiserver.log 2>&1 &
-api=$!
+  --audit-policy-file audit.yaml --audit-log-path audit.log </dev/null >>kube-apiserver.log 2>&1 &
+echo $! >api.pid
+wait $!
+done &
+again=$!
 cat >/dev/null
-kill -9 $api $etcd
+kill -9 $again
+kill -9 $(cat api.pid) $etcd
 wait
 rm -rf "$DIR"
 "#;
@@ -112,6 +118,28 @@ impl ControlPlane {
         assert!(put.expect("etcd answers").status().is_success(), "{key}");
     }
 
+    /// A kubeconfig with a token of this service account of Muon's own namespace, for a process beside the tests.
+    pub fn account(&self, name: &str) -> PathBuf {
+        let token = self.kubectl_ok(&["create", "token", name, "-n", "muon-system", "--duration=4h"], "");
+        let path = self.dir.join(format!("kubeconfig-{name}"));
+        std::fs::write(&path, kubeconfig(&self.url, token.trim())).expect("a file of our own");
+        path
+    }
+
+    /// The folder with its files and logs; it is gone when this process ends.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Kills the API server and waits until it runs again. Everybody's watches end, and whoever comes back with an old
+    /// version has to list anew.
+    pub fn restart_api(&self) {
+        let pid = std::fs::read_to_string(self.dir.join("api.pid")).expect("the keeper wrote it");
+        let killed = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill");
+        assert!(killed.success(), "the API server's process {} could be killed", pid.trim());
+        self.wait_until_ready();
+    }
+
     /// The log of writes to this API server.
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir.join("audit.log"))
@@ -176,13 +204,7 @@ fn write_files(dir: &Path, url: &str) {
     let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("a file of our own");
     write("tokens.csv", &format!("{TOKEN},admin,admin,system:masters\n"));
     write("audit.yaml", AUDIT_POLICY);
-    let kubeconfig = serde_json::json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
-        "clusters": [{"name": "e2e", "cluster": {"server": url, "insecure-skip-tls-verify": true}}],
-        "users": [{"name": "e2e", "user": {"token": TOKEN}}],
-        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
-    });
-    write("kubeconfig", &kubeconfig.to_string());
+    write("kubeconfig", &kubeconfig(url, TOKEN));
     let bin = dir.join("bin");
     std::fs::create_dir(&bin).expect("a directory of our own");
     let node = node_binary();
@@ -192,6 +214,16 @@ fn write_files(dir: &Path, url: &str) {
     let key = dir.join("sa.key");
     let made = Command::new("openssl").args(["genrsa", "-out"]).arg(key).arg("2048").output().expect("openssl");
     assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn kubeconfig(url: &str, token: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "e2e",
+        "clusters": [{"name": "e2e", "cluster": {"server": url, "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "e2e", "user": {"token": token}}],
+        "contexts": [{"name": "e2e", "context": {"cluster": "e2e", "user": "e2e"}}],
+    })
+    .to_string()
 }
 
 /// The root of the repository.

@@ -107,7 +107,7 @@ pub(super) fn status(number: usize, space: &str, ready: bool) -> Value {
         "observedGeneration": 1, "conditions": conditions, "url": format!("http://{name}.{space}"),
         "selector": format!("muon.dev/function={name}"),
         "serving": {
-            "revision": format!("{number:08x}"), "digest": format!("sha256:{number:064x}"), "mode": "pool",
+            "revision": format!("{number:08x}"), "digest": format!("sha256:{number:064x}"), "mode": "Pool",
             "environment": "python", "entrypoint": "main.main", "concurrency": 10, "timeoutSeconds": 60, "max": 10,
         },
     }})

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use kube::{Client, ResourceExt as _};
+use kube::Client;
 use muon_crds::words;
 use muon_e2e::control_plane::ControlPlane;
 use serde_json::json;
@@ -111,20 +111,20 @@ impl Plane {
     /// A pod as the proxy's Deployment makes them, with the status that kubelet would give it.
     async fn proxy_pod(&self, address: std::net::IpAddr) -> Result<(), ScaleError> {
         let labels = json!({words::APP_COMPONENT: "proxy", words::APP_PART_OF: words::MUON});
-        self.pod(SYSTEM, "muon-proxy-0", labels, address).await
+        self.pod(SYSTEM, json!({"name": "muon-proxy-0", "labels": labels}), address).await
     }
 
     /// Makes a pod, if it is not there, and has it be ready at `address`.
     pub(super) async fn pod(
         &self,
         space: &str,
-        name: &str,
-        labels: serde_json::Value,
+        metadata: serde_json::Value,
         address: std::net::IpAddr,
     ) -> Result<(), ScaleError> {
-        let pods: Api<k8s_openapi::api::core::v1::Pod> = Api::namespaced(self.client.clone(), space);
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), space);
+        let name = metadata["name"].as_str().unwrap_or_default().to_owned();
         let pod = json!({
-            "metadata": {"name": name, "labels": labels},
+            "metadata": metadata,
             "spec": {
                 "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
                 "containers": [{
@@ -133,7 +133,7 @@ impl Plane {
                 }],
             },
         });
-        if pods.get_opt(name).await?.is_none() {
+        if pods.get_opt(&name).await?.is_none() {
             self.post(&format!("/api/v1/namespaces/{space}/pods"), &pod).await?;
         }
         let now = k8s_openapi::jiff::Timestamp::now().to_string();
@@ -141,7 +141,7 @@ impl Plane {
             "phase": "Running", "podIP": address.to_string(), "podIPs": [{"ip": address.to_string()}],
             "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}],
         }});
-        pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+        pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(status)).await?;
         Ok(())
     }
 
