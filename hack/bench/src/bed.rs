@@ -1,235 +1,208 @@
-//! The cluster under measurement: a namespace of the benchmark's own, its Environment, functions and routes.
+//! What a section measures on: a namespace of its own with Environments, functions and routes.
 
-use std::collections::BTreeMap;
+mod claim;
+mod plain;
+mod pods;
+
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::{Container, Namespace, Pod, PodSpec};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Client;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
-use kube::{Client, ResourceExt as _};
 use muon_crds::{Environment, Function, HTTPTrigger, condition, words};
-use serde_json::json;
+use serde_json::{Value, json};
 
+pub(crate) use claim::{BareClaims, account};
+pub(crate) use pods::is_ready;
+
+use crate::context::Context;
 use crate::error::Error;
 use crate::load::Target;
+use crate::row::Row;
 
-/// The benchmark's namespace.
-const NAMESPACE: &str = "muon-bench";
-/// Host of its routes.
-const HOST: &str = "bench.example.com";
-const ENVIRONMENT: &str = "python";
+/// What the runtime container of every measured pod asks for: the same in all arms, so that all have the same share.
+const RESOURCES: [(&str, &str); 2] = [("cpu", "20m"), ("memory", "16Mi")];
 
-/// Whose pods run a function.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The pool's, claimed.
-    Pool,
-    /// A plain Deployment's: what HAProxy stands in front of.
-    Deployment,
+/// A namespace under measurement.
+pub(crate) struct Bed {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+    /// Host of its routes.
+    pub(crate) host: String,
 }
 
-/// What is measured.
-pub(crate) struct Cluster {
-    client: Client,
-    image: String,
+/// A function to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    pub(crate) environment: String,
+    /// With a variable, so that it has a Deployment of its own.
+    pub(crate) own: bool,
+    /// Requests that one pod is given at once.
+    pub(crate) concurrency: i32,
+    /// Pods at most.
+    pub(crate) max: i32,
+    /// Seconds until an idle pod goes.
+    pub(crate) idle_seconds: i32,
 }
 
-impl Cluster {
-    /// Connects, and makes the namespace anew with a pool of `pool` pods.
-    pub(crate) async fn prepare(image: String, pool: i32) -> Result<Self, Error> {
-        let client = Client::try_default().await.map_err(|error| Error::Cluster(error.to_string()))?;
-        let cluster = Self { client, image };
-        cluster.remove().await?;
-        let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-        let namespace = json!({"metadata": {"name": NAMESPACE}});
+impl Wanted {
+    /// A function of one pod at most, which stays until it is deleted.
+    pub(crate) fn new(name: impl Into<String>, environment: &str) -> Self {
+        let name = name.into();
+        Self { name, environment: environment.into(), own: false, concurrency: 1000, max: 1, idle_seconds: 3600 }
+    }
+
+    /// `count` of them.
+    pub(crate) fn many(count: usize, prefix: &str, environment: &str) -> Vec<Self> {
+        (0..count).map(|number| Self::new(format!("{prefix}-{number}"), environment)).collect()
+    }
+}
+
+impl Bed {
+    /// Makes the namespace anew, measures in it, and removes it, whatever came of the measurement.
+    pub(crate) async fn with(
+        context: &Context,
+        section: &str,
+        measure: impl AsyncFnOnce(&Self) -> Result<Vec<Row>, Error>,
+    ) -> Result<Vec<Row>, Error> {
+        let bed = Self {
+            client: context.client.clone(),
+            namespace: format!("muon-bench-{section}"),
+            host: format!("{section}.bench.example.com"),
+        };
+        bed.remove().await?;
+        let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+        let namespace = json!({"metadata": {"name": bed.namespace}});
         namespaces.create(&PostParams::default(), &from(namespace)?).await?;
-        let environment = json!({
-            "apiVersion": "muon.dev/v1alpha1", "kind": "Environment", "metadata": {"name": ENVIRONMENT},
-            "spec": {"runtime": {"image": cluster.image}, "pool": {"min": pool, "max": pool},
-                     "resources": {"requests": {"cpu": "1m", "memory": "16Mi"}}},
-        });
-        let environments: Api<Environment> = Api::namespaced(cluster.client.clone(), NAMESPACE);
-        environments.create(&PostParams::default(), &from(environment)?).await?;
-        Ok(cluster)
+        let result = measure(&bed).await;
+        let removed = bed.remove().await;
+        // The failure of the measurement is what a reader wants first.
+        let rows = result?;
+        removed?;
+        Ok(rows)
     }
 
     /// Deletes the namespace and waits until nothing of it is left.
-    pub(crate) async fn remove(&self) -> Result<(), Error> {
+    async fn remove(&self) -> Result<(), Error> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
-        if namespaces.get_opt(NAMESPACE).await?.is_some() {
-            namespaces.delete(NAMESPACE, &DeleteParams::default()).await?;
+        if namespaces.get_opt(&self.namespace).await?.is_some() {
+            namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
         }
-        wait("the namespace to be gone", 180, || async {
-            Ok(match namespaces.get_opt(NAMESPACE).await? {
+        wait("the namespace to be gone", 300, || async {
+            Ok(match namespaces.get_opt(&self.namespace).await? {
                 None => Ok(()),
-                Some(_) => Err("it is there".to_owned()),
+                Some(_) => Err(format!("{} is there", self.namespace)),
             })
         })
         .await
     }
 
-    /// Makes the functions `names`, each with a route of its own, and waits until they are Ready.
-    pub(crate) async fn functions(&self, names: &[String], kind: Kind) -> Result<(), Error> {
-        let functions: Api<Function> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let triggers: Api<HTTPTrigger> = Api::namespaced(self.client.clone(), NAMESPACE);
-        for name in names {
-            let mut function = json!({
-                "apiVersion": "muon.dev/v1alpha1", "kind": "Function", "metadata": {"name": name},
-                "spec": {"environment": ENVIRONMENT, "entrypoint": "main.main", "concurrency": 100,
-                         "scaling": {"max": 1, "idleSeconds": 600},
-                         "source": {"files": {"main.py": format!("def main():\n    return \"{name}\\n\"\n")}}},
-            });
-            if kind == Kind::Deployment {
-                function["spec"]["resources"] = json!({"requests": {"cpu": "1m", "memory": "16Mi"}});
-            }
-            let trigger = json!({
-                "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
-                "spec": {"host": HOST, "path": format!("/{name}"), "function": {"name": name}, "ingress": {}},
-            });
-            functions.create(&PostParams::default(), &from(function)?).await?;
-            triggers.create(&PostParams::default(), &from(trigger)?).await?;
+    /// The objects of one kind in the namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Makes an Environment whose pool has between `min` and `max` pods.
+    pub(crate) async fn environment(&self, name: &str, image: String, min: usize, max: usize) -> Result<(), Error> {
+        let environment = json!({
+            "apiVersion": "muon.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name},
+            "spec": {"runtime": {"image": image}, "pool": {"min": min, "max": max.max(1)},
+                     "resources": {"requests": requests()}, "terminationGracePeriodSeconds": 1},
+        });
+        self.api::<Environment>().create(&PostParams::default(), &from(environment)?).await?;
+        Ok(())
+    }
+
+    /// Makes functions, each with a route of its own, and waits until they are Ready.
+    pub(crate) async fn functions(&self, wanted: &[Wanted]) -> Result<(), Error> {
+        for function in wanted {
+            self.api::<Function>().create(&PostParams::default(), &from(manifest(function))?).await?;
+            self.route(&function.name, &function.name).await?;
         }
-        wait("functions and routes to be Ready", 120, || async {
+        self.ready(60 + wanted.len() as u64).await
+    }
+
+    /// Makes a route to a function; the route's path is its name.
+    pub(crate) async fn route(&self, name: &str, function: &str) -> Result<(), Error> {
+        let trigger = json!({
+            "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": name},
+            "spec": {"host": self.host, "path": format!("/{name}"), "function": {"name": function}, "ingress": {}},
+        });
+        self.api::<HTTPTrigger>().create(&PostParams::default(), &from(trigger)?).await?;
+        Ok(())
+    }
+
+    /// Waits until all functions and routes are Ready.
+    pub(crate) async fn ready(&self, seconds: u64) -> Result<(), Error> {
+        let (functions, triggers) = (self.api::<Function>(), self.api::<HTTPTrigger>());
+        wait("functions and routes to be Ready", seconds, || async {
             let ready =
                 |conditions: &[muon_crds::Condition]| condition::is_true(conditions, muon_crds::ConditionType::Ready);
-            let functions = functions.list(&ListParams::default()).await?;
-            let triggers = triggers.list(&ListParams::default()).await?;
-            let waiting = functions
-                .iter()
-                .filter(|function| !function.status.as_ref().is_some_and(|status| ready(&status.conditions)))
-                .count()
-                + triggers
-                    .iter()
-                    .filter(|trigger| !trigger.status.as_ref().is_some_and(|status| ready(&status.conditions)))
-                    .count();
-            Ok(if waiting == 0 { Ok(()) } else { Err(format!("{waiting} are not")) })
+            let listed = functions.list(&ListParams::default()).await?;
+            let unready = |one: &&Function| !one.status.as_ref().is_some_and(|status| ready(&status.conditions));
+            if let Some(one) = listed.iter().find(unready) {
+                return Ok(Err(format!("function {} is not", one.metadata.name.as_deref().unwrap_or_default())));
+            }
+            let listed = triggers.list(&ListParams::default()).await?;
+            let unready = |one: &&HTTPTrigger| !one.status.as_ref().is_some_and(|status| ready(&status.conditions));
+            Ok(match listed.iter().find(unready) {
+                Some(one) => Err(format!("route {} is not", one.metadata.name.as_deref().unwrap_or_default())),
+                None => Ok(()),
+            })
         })
         .await
     }
 
-    /// Deletes functions, so that their pods go.
-    pub(crate) async fn delete_functions(&self, names: &[String]) -> Result<(), Error> {
-        let functions: Api<Function> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let triggers: Api<HTTPTrigger> = Api::namespaced(self.client.clone(), NAMESPACE);
+    /// Deletes functions and their routes, and with them their pods.
+    pub(crate) async fn delete(&self, names: &[String]) -> Result<(), Error> {
         for name in names {
-            triggers.delete(name, &DeleteParams::default()).await?;
-            functions.delete(name, &DeleteParams::default()).await?;
+            self.api::<HTTPTrigger>().delete(name, &DeleteParams::default()).await?;
+            self.api::<Function>().delete(name, &DeleteParams::default()).await?;
         }
         Ok(())
     }
 
-    /// Waits until `free` generic pods are ready: a cold start from an empty pool would measure something else.
-    pub(crate) async fn pool_full(&self, free: usize) -> Result<(), Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let selector = format!("{}={ENVIRONMENT},{}={}", words::ENVIRONMENT, words::STATE, words::State::Free.as_str());
-        wait("the pool to be full", 240, || async {
-            let found = pods.list(&ListParams::default().labels(&selector)).await?;
-            let ready = found.iter().filter(|pod| is_ready(pod)).count();
-            Ok(if ready >= free { Ok(()) } else { Err(format!("{ready} of {free} are ready")) })
-        })
-        .await
-    }
-
-    /// Pods that serve this function.
-    pub(crate) async fn pods_of(&self, function: &str) -> Result<Vec<Pod>, Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        Ok(pods.list(&ListParams::default().labels(&format!("{}={function}", words::FUNCTION))).await?.items)
-    }
-
-    /// The address at which a function's only pod runs it.
-    pub(crate) async fn direct(&self, function: &str) -> Result<Target, Error> {
-        let pods = self.pods_of(function).await?;
-        let pod = pods.first().ok_or_else(|| Error::Cluster(format!("{function} has no pod")))?;
-        Ok(Target { address: SocketAddr::new(address(pod)?, words::PORT_RUNTIME), host: HOST.into(), path: "/".into() })
-    }
-
-    /// The ready proxies: address and process.
-    pub(crate) async fn proxies(&self) -> Result<Vec<IpAddr>, Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), "muon-system");
-        let found = pods.list(&ListParams::default().labels(&format!("{}=proxy", words::APP_COMPONENT))).await?;
-        found.iter().filter(|pod| is_ready(pod)).map(address).collect()
-    }
-
     /// A function's route at one proxy.
-    pub(crate) fn route(&self, proxy: IpAddr, function: &str) -> Target {
-        Target { address: SocketAddr::new(proxy, words::PORT_INGRESS), host: HOST.into(), path: format!("/{function}") }
-    }
-
-    /// Objects for bare claims: pods like a pool's that no scheduler takes, so that only the API server works.
-    pub(crate) async fn bare_pods(&self, names: &[String]) -> Result<Vec<Pod>, Error> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let mut made = Vec::new();
-        for name in names {
-            let labels: BTreeMap<String, String> = [(words::STATE, "free"), (words::APP_COMPONENT, "bench")]
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into();
-            let container =
-                |name: &str| Container { name: name.into(), image: Some(self.image.clone()), ..Container::default() };
-            let pod = Pod {
-                metadata: kube::api::ObjectMeta {
-                    name: Some(name.clone()),
-                    labels: Some(labels),
-                    ..Default::default()
-                },
-                spec: Some(PodSpec {
-                    scheduler_name: Some("none".into()),
-                    automount_service_account_token: Some(false),
-                    containers: vec![container("runtime"), container("agent")],
-                    ..PodSpec::default()
-                }),
-                status: None,
-            };
-            made.push(pods.create(&PostParams::default(), &pod).await?);
-        }
-        Ok(made)
-    }
-
-    /// The bare claim: the same preconditioned JSON Patch as a proxy's, asking for the same short answer, and nothing
-    /// else.
-    pub(crate) async fn bare_claim(&self, pod: &Pod) -> Result<Duration, Error> {
-        let state = "/metadata/labels/muon.dev~1state";
-        let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt",
-                           "uid": pod.uid().unwrap_or_default(), "controller": true, "blockOwnerDeletion": false});
-        let patch = json!([
-            {"op": "test", "path": "/metadata/uid", "value": pod.uid()},
-            {"op": "test", "path": state, "value": "free"},
-            {"op": "replace", "path": state, "value": "claimed"},
-            {"op": "add", "path": "/metadata/labels/muon.dev~1function", "value": "bench"},
-            {"op": "add", "path": "/metadata/labels/muon.dev~1revision", "value": "00000000"},
-            {"op": "add", "path": "/metadata/ownerReferences", "value": [owner]},
-        ]);
-        let request = http::Request::patch(format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", pod.name_any()))
-            .header(http::header::CONTENT_TYPE, "application/json-patch+json")
-            .header(http::header::ACCEPT, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
-            .body(patch.to_string().into_bytes())
-            .map_err(|error| Error::Request(error.to_string()))?;
-        let start = Instant::now();
-        self.client.request::<serde_json::Value>(request).await?;
-        Ok(start.elapsed())
+    pub(crate) fn at(&self, proxy: IpAddr, function: &str) -> Target {
+        let address = SocketAddr::new(proxy, words::PORT_INGRESS);
+        Target { address, host: self.host.clone(), path: format!("/{function}") }
     }
 }
 
-fn from<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, Error> {
+/// A function that says its name, in the form of its runtime.
+fn manifest(function: &Wanted) -> Value {
+    let Wanted { name, environment, own, concurrency, max, idle_seconds } = function;
+    let (file, code, entrypoint) = match environment.as_str() {
+        "node" => ("index.js", format!("module.exports = () => \"{name}\\n\";\n"), ""),
+        _ => ("main.py", format!("def main():\n    return \"{name}\\n\"\n"), "main.main"),
+    };
+    let mut spec = json!({
+        "environment": environment, "entrypoint": entrypoint, "concurrency": concurrency,
+        "scaling": {"max": max, "idleSeconds": idle_seconds}, "source": {"files": {file: code}},
+    });
+    if *own {
+        spec["resources"] = json!({"requests": requests()});
+    }
+    json!({"apiVersion": "muon.dev/v1alpha1", "kind": "Function", "metadata": {"name": name}, "spec": spec})
+}
+
+fn requests() -> Value {
+    RESOURCES.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// An object of the API, from its manifest.
+pub(crate) fn from<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| Error::Request(error.to_string()))
 }
 
-fn address(pod: &Pod) -> Result<IpAddr, Error> {
-    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref());
-    ip.and_then(|ip| ip.parse().ok()).ok_or_else(|| Error::Cluster(format!("pod {} has no address", pod.name_any())))
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref())
-            .is_some_and(|conditions| conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
-}
-
 /// Asks until the answer is `Ok`, or the time is over.
-async fn wait<F, A>(what: &str, seconds: u64, mut ask: F) -> Result<(), Error>
+pub(crate) async fn wait<F, A>(what: &str, seconds: u64, mut ask: F) -> Result<(), Error>
 where
     F: FnMut() -> A,
     A: Future<Output = Result<Result<(), String>, Error>>,
@@ -241,7 +214,7 @@ where
             Err(state) if Instant::now() > end => {
                 return Err(Error::Waited { what: what.to_owned(), seconds, state });
             }
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
 }

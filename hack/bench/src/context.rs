@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kube::Client;
 use serde::Deserialize;
 
+use crate::cgroup::{Cgroup, Meter, Owned};
 use crate::dice::Dice;
 use crate::error::Error;
 use crate::flags::Flags;
@@ -18,6 +19,10 @@ pub(crate) struct Context {
     pub(crate) flags: Flags,
     /// Where things lie on this machine.
     pub(crate) node: Node,
+    /// The cgroup in which this process is: the load client's, as heavy as the whole cluster's.
+    client_group: [Cgroup; 1],
+    /// Removes that cgroup in the end.
+    _owned: Owned,
 }
 
 /// What hack/bench/run tells of the node and of what it has built.
@@ -28,6 +33,8 @@ pub(crate) struct Node {
     pub(crate) audit_log: PathBuf,
     /// The cgroup, relative to the root of each hierarchy, below which the whole cluster runs.
     pub(crate) cgroup: String,
+    /// Base URL of the Ingress controller.
+    pub(crate) ingress: String,
     /// Images by what runs them: `python`, `node`, `native` (the runtime that loads nothing).
     pub(crate) images: std::collections::BTreeMap<String, String>,
     /// Programs of other makers by name, where they are not on the PATH.
@@ -39,7 +46,14 @@ impl Context {
     pub(crate) async fn new(flags: Flags, node: &str) -> Result<Self, Error> {
         let node = serde_json::from_str(node).map_err(|error| Error::Cluster(error.to_string()))?;
         let client = Client::try_default().await.map_err(|error| Error::Cluster(error.to_string()))?;
-        Ok(Self { client, flags, node })
+        let owned = Cgroup::at("")?.inside("muon-bench")?;
+        owned.take(std::process::id())?;
+        Ok(Self { client, flags, node, client_group: [(*owned).clone()], _owned: owned })
+    }
+
+    /// CPU time of the load client from now on.
+    pub(crate) fn client_meter(&self) -> Result<Meter<'_>, Error> {
+        Meter::start(&self.client_group)
     }
 
     /// Chance for one subject.

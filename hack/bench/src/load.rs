@@ -1,145 +1,173 @@
-//! The client side: one keep-alive connection, and an open-loop load over a few of them.
+//! The client side: connections, and an open-loop load over them.
 
-use std::net::SocketAddr;
+mod connection;
+mod pace;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hdrhistogram::Histogram;
+
+pub(crate) use connection::{Answer, Connection, Target};
 
 use crate::error::Error;
-use crate::samples::Samples;
+use pace::Pace;
 
-/// Where requests go: an address, and the host and path that route them.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) address: SocketAddr,
-    pub(crate) host: String,
-    pub(crate) path: String,
-}
-
-/// One keep-alive connection.
-pub(crate) struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
-    target: Target,
-}
-
-impl Connection {
-    /// Connects.
-    pub(crate) async fn open(target: &Target) -> Result<Self, Error> {
-        let stream = TcpStream::connect(target.address).await.map_err(|source| Error::connect(target, source))?;
-        stream.set_nodelay(true).map_err(|source| Error::connect(target, source))?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(connection);
-        Ok(Self { sender, target: target.clone() })
-    }
-
-    /// One GET to its end; anything but 200 is an error, for a wrong answer must not be timed as a right one.
-    pub(crate) async fn get(&mut self) -> Result<Duration, Error> {
-        let request = Request::get(&self.target.path)
-            .header("host", &self.target.host)
-            .body(Empty::new())
-            .map_err(|error| Error::Request(error.to_string()))?;
-        let start = Instant::now();
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        let took = start.elapsed();
-        if status != StatusCode::OK {
-            return Err(Error::Status { status, body: String::from_utf8_lossy(&body).into_owned() });
-        }
-        Ok(took)
-    }
-}
+/// Latencies are kept from a microsecond to a minute, to three digits.
+const LATENCY: (u64, u64, u8) = (1_000, 60_000_000_000, 3);
 
 /// What a load gave.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// From the moment at which a request was due (not sent) to the end of its reply, in milliseconds.
-    pub(crate) latency: Samples,
+    /// From the moment at which a request was due (open loop) or sent (closed loop) to the end of its reply, in
+    /// nanoseconds, of requests answered with 200.
+    latency: Histogram<u64>,
     /// Requests answered with 200.
     pub(crate) answered: u64,
+    /// Requests turned away in order: 503 with Retry-After.
+    pub(crate) shed: u64,
     /// Requests answered otherwise, or not.
     pub(crate) failed: u64,
+    /// The first failure, in words.
+    pub(crate) why: Option<String>,
+    /// How long it lasted.
+    pub(crate) time: Duration,
 }
 
-/// Open-loop load: `rate` requests a second for `time`, over `connections` connections. Latency counts from when a
-/// request was due, so that a stall is seen by all requests that it delays (no coordinated omission).
-pub(crate) async fn open_loop(target: &Target, rate: f64, time: Duration, connections: usize) -> Result<Load, Error> {
-    let total = (rate * time.as_secs_f64()) as usize;
-    let mut open = Vec::new();
-    for _ in 0..connections {
-        open.push(Connection::open(target).await?);
+impl Load {
+    fn new() -> Result<Self, Error> {
+        let latency = Histogram::new_with_bounds(LATENCY.0, LATENCY.1, LATENCY.2);
+        let latency = latency.map_err(|error| Error::Request(error.to_string()))?;
+        Ok(Self { latency, answered: 0, shed: 0, failed: 0, why: None, time: Duration::ZERO })
     }
-    let start = Instant::now() + Duration::from_millis(20);
-    let tasks: Vec<_> = open
-        .into_iter()
-        .enumerate()
-        .map(|(first, mut connection)| {
-            tokio::spawn(async move {
-                let mut load = Load::default();
-                for number in (first..total).step_by(connections) {
-                    let due = start + Duration::from_secs_f64(number as f64 / rate);
-                    tokio::time::sleep_until(due.into()).await;
-                    match connection.get().await {
-                        Ok(_) => {
-                            load.answered += 1;
-                            load.latency.push_ms(due.elapsed());
-                        }
-                        Err(_) => load.failed += 1,
-                    }
+
+    fn count(&mut self, answer: Result<Answer, Error>, latency: Duration) {
+        match answer {
+            Ok(Answer::Ok) => {
+                self.answered += 1;
+                self.latency.saturating_record(latency.as_nanos() as u64);
+            }
+            Ok(Answer::Shed) => self.shed += 1,
+            Err(error) => {
+                self.failed += 1;
+                self.why.get_or_insert(error.to_string());
+            }
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.shed += other.shed;
+        self.failed += other.failed;
+        self.why = self.why.take().or(other.why);
+        // Both have the same bounds.
+        let _ = self.latency.add(other.latency);
+    }
+
+    /// The latency below which the share `q` of the answered requests lies, in milliseconds; NaN without any.
+    pub(crate) fn quantile_ms(&self, q: f64) -> f64 {
+        if self.latency.is_empty() { f64::NAN } else { self.latency.value_at_quantile(q) as f64 / 1e6 }
+    }
+
+    /// Requests answered a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.answered as f64 / self.time.as_secs_f64()
+    }
+
+    /// This load, if every request of it was answered: one with failures measures something else.
+    pub(crate) fn whole(self) -> Result<Self, Error> {
+        if self.failed + self.shed > 0 || self.answered == 0 {
+            return Err(Error::Request(format!(
+                "a load with failures is no measurement: {} answered, {} shed, {} failed ({})",
+                self.answered,
+                self.shed,
+                self.failed,
+                self.why.unwrap_or_default()
+            )));
+        }
+        Ok(self)
+    }
+}
+
+/// Requests that are on their way at this moment.
+pub(crate) type InFlight = Arc<AtomicUsize>;
+
+/// An open-loop load.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    /// Requests a second.
+    pub(crate) rate: f64,
+    /// How long requests become due.
+    pub(crate) time: Duration,
+    /// Connections at most; a request that finds all of them busy waits, and its latency shows it.
+    pub(crate) connections: usize,
+    /// Counts what is on its way.
+    pub(crate) in_flight: InFlight,
+}
+
+impl Open {
+    /// A load of this rate.
+    pub(crate) fn new(rate: f64, time: Duration, connections: usize) -> Self {
+        Self { rate, time, connections, in_flight: InFlight::default() }
+    }
+
+    /// Runs it. Latency counts from when a request was due, so that a stall is seen by all requests that it delays
+    /// (no coordinated omission).
+    pub(crate) async fn run(&self, target: &Target) -> Result<Load, Error> {
+        let mut tasks = Vec::new();
+        let mut open = Vec::new();
+        for _ in 0..self.connections {
+            open.push(Connection::open(target).await?);
+        }
+        let begun = Instant::now();
+        let pace = Pace::start(self.rate, self.time)?;
+        for mut connection in open {
+            let (pace, in_flight) = (pace.clone(), self.in_flight.clone());
+            tasks.push(tokio::spawn(async move {
+                let mut load = Load::new()?;
+                while let Some(due) = pace.next().await {
+                    in_flight.fetch_add(1, Ordering::Relaxed);
+                    let answer = connection.call().await;
+                    in_flight.fetch_sub(1, Ordering::Relaxed);
+                    load.count(answer, due.elapsed());
                 }
-                load
-            })
-        })
-        .collect();
-    sum(tasks).await
+                Ok(load)
+            }));
+        }
+        sum(tasks, begun).await
+    }
 }
 
-/// Closed-loop load: each connection sends its next request when it has the reply; for throughput and CPU a request.
-pub(crate) async fn closed_loop(target: &Target, time: Duration, connections: usize) -> Result<Load, Error> {
+/// Closed-loop load: each connection sends its next request when it has the reply; for CPU a request.
+pub(crate) async fn closed(target: &Target, time: Duration, connections: usize) -> Result<Load, Error> {
     let mut open = Vec::new();
     for _ in 0..connections {
         open.push(Connection::open(target).await?);
     }
-    let end = Instant::now() + time;
-    let tasks: Vec<_> = open
+    let begun = Instant::now();
+    let tasks = open
         .into_iter()
         .map(|mut connection| {
             tokio::spawn(async move {
-                let mut load = Load::default();
-                while Instant::now() < end {
-                    match connection.get().await {
-                        Ok(took) => {
-                            load.answered += 1;
-                            load.latency.push_ms(took);
-                        }
-                        Err(_) => {
-                            load.failed += 1;
-                            break;
-                        }
-                    }
+                let mut load = Load::new()?;
+                while begun.elapsed() < time {
+                    let sent = Instant::now();
+                    let answer = connection.call().await;
+                    load.count(answer, sent.elapsed());
                 }
-                load
+                Ok(load)
             })
         })
         .collect();
-    sum(tasks).await
+    sum(tasks, begun).await
 }
 
-async fn sum(tasks: Vec<tokio::task::JoinHandle<Load>>) -> Result<Load, Error> {
-    let mut all = Load::default();
+async fn sum(tasks: Vec<tokio::task::JoinHandle<Result<Load, Error>>>, begun: Instant) -> Result<Load, Error> {
+    let mut all = Load::new()?;
     for task in tasks {
-        let load = task.await.map_err(|error| Error::Request(error.to_string()))?;
-        all.answered += load.answered;
-        all.failed += load.failed;
-        for value in load.latency.values() {
-            all.latency.push(*value);
-        }
+        all.add(task.await.map_err(|error| Error::Request(error.to_string()))??);
     }
+    all.time = begun.elapsed();
     Ok(all)
 }

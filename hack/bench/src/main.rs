@@ -3,15 +3,15 @@
 //! Nothing here is compared with a number from elsewhere: the bare primitives, the direct call and the other proxies
 //! are measured in the same rounds as Muon, over the same network path.
 
+mod arm;
 mod audit;
 mod bed;
+mod cgroup;
 mod context;
 mod dice;
 mod error;
 mod flags;
-mod haproxy;
 mod load;
-mod processor;
 mod report;
 mod row;
 mod samples;

@@ -1,75 +1,169 @@
-//! Warm requests.
+//! Warm requests: what each proxy adds to a call of the pod itself, what it costs, and how much it carries.
 
 use std::time::Duration;
 
-use crate::bed::{Cluster, Kind};
+use crate::arm::{Arm, Deployed};
+use crate::bed::Bed;
+use crate::cgroup::Meter;
 use crate::context::Context;
 use crate::error::Error;
-use crate::haproxy::Haproxy;
-use crate::load::{Connection, Target, closed_loop, open_loop};
-use crate::processor::{find, used_by_all_ns, used_ns};
+use crate::load::{Open, closed};
 use crate::row::Row;
 use crate::samples::Samples;
 
-const WARM: &str = "warm";
+/// Requests a second of the open-loop load.
+const RATE: f64 = 1000.0;
+/// Connections of every load.
+const CONNECTIONS: usize = 32;
+/// The latency that a load of the ramp must keep at p99, in milliseconds.
+const KEPT: f64 = 10.0;
+/// First load of the ramp, in requests a second, and by how much each next one is larger.
+const RAMP: (f64, f64) = (4000.0, 1.25);
 
-/// The pod of a plain Deployment called directly, through our proxy, and through HAProxy, in turn.
-pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
-    let cluster = Cluster::prepare(context.image("python")?, 2).await?;
-    let result = measure(context, &cluster).await;
-    cluster.remove().await?;
-    result
+/// All that is deployed; the first is what the others are held against.
+const ARMS: [Arm; 7] =
+    [Arm::Direct, Arm::Muon, Arm::Haproxy, Arm::Nginx, Arm::Traefik, Arm::MuonDirect, Arm::ClusterIp];
+
+/// What the rounds of one arm gave.
+#[derive(Default)]
+struct Figures {
+    p50: Samples,
+    p99: Samples,
+    /// CPU time of the proxy a request, in microseconds, at the open-loop rate and with all connections busy.
+    cpu: Samples,
+    cpu_busy: Samples,
+    busy: Samples,
+    most: Samples,
 }
 
-async fn measure(context: &Context, cluster: &Cluster) -> Result<Vec<Row>, Error> {
-    cluster.functions(&[WARM.to_owned()], Kind::Deployment).await?;
-    let proxies = cluster.proxies().await?;
-    let Some(proxy) = proxies.first().copied() else { return Err(Error::Cluster("no proxy is ready".into())) };
-    let ours = cluster.route(proxy, WARM);
-    Connection::open(&ours).await?.get().await?;
-    let direct = cluster.direct(WARM).await?;
-    let pids = find("muon", "proxy");
-    let beside = *pids
-        .iter()
-        .find(|pid| has_address(**pid, proxy))
-        .ok_or_else(|| Error::Cluster("the proxy's process is not on this machine".into()))?;
-    let haproxy = Haproxy::start(beside, proxy, direct.address).await?;
-    let peer = Target { address: haproxy.address, ..direct.clone() };
+pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
+    Bed::with(context, "warm", async |bed| {
+        bed.environment("native", context.image("native")?, 2, 2).await?;
+        bed.deployment("plain", &context.image("native")?, 1).await?;
+        let mut deployed = Vec::new();
+        for arm in ARMS {
+            deployed.push(arm.deploy(context, bed).await?);
+        }
+        bed.pool_full("native", 2).await?;
+        measure(context, &deployed).await
+    })
+    .await
+}
+
+async fn measure(context: &Context, deployed: &[Deployed]) -> Result<Vec<Row>, Error> {
+    let rounds = context.flags.rounds();
     let time = Duration::from_secs(context.flags.seconds());
-    let arms = [("direct", &direct), ("muon", &ours), ("haproxy", &peer)];
-    let mut latency: [Samples; 3] = Default::default();
-    let mut cost: [Samples; 3] = Default::default();
-    let bar = context.progress(context.flags.rounds() * arms.len(), "warm requests");
+    let mut figures: Vec<Figures> = ARMS.iter().map(|_| Figures::default()).collect();
+    let mut client = Samples::default();
+    let bar = context.progress(rounds * ARMS.len(), "warm requests");
     let mut dice = context.dice("warm");
-    for _ in 0..context.flags.rounds() {
-        for arm in dice.shuffled(vec![0, 1, 2]) {
-            let (_, target) = arms[arm];
-            let load = open_loop(target, 300.0, time, 8).await?;
-            latency[arm].push(load.latency.median());
-            let used = || match arm {
-                1 => used_by_all_ns(&pids),
-                2 => used_ns(haproxy.pid()),
-                _ => 0,
-            };
-            let before = used();
-            let load = closed_loop(target, time, 32).await?;
-            cost[arm].push((used() - before) as f64 / 1e3 / load.answered as f64);
+    for _ in 0..rounds {
+        for turn in dice.shuffled((0..ARMS.len()).collect()) {
+            let (arm, figures) = (&deployed[turn], &mut figures[turn]);
+            let (meter, mine) = (Meter::start(&arm.proxies)?, context.client_meter()?);
+            let load = Open::new(RATE, time, CONNECTIONS).run(&arm.target).await?.whole()?;
+            figures.p50.push(load.quantile_ms(0.5));
+            figures.p99.push(load.quantile_ms(0.99));
+            figures.cpu.push(meter.used()?.as_secs_f64() * 1e6 / load.answered as f64);
+            client.push(mine.processors()?);
+            let meter = Meter::start(&arm.proxies)?;
+            let load = closed(&arm.target, time, CONNECTIONS).await?.whole()?;
+            figures.cpu_busy.push(meter.used()?.as_secs_f64() * 1e6 / load.answered as f64);
+            figures.busy.push(load.rate());
+            if matches!(arm.arm, Arm::Direct | Arm::Haproxy | Arm::Muon) {
+                figures.most.push(ramp(context, arm).await?);
+            }
             bar.inc(1);
         }
     }
     bar.finish();
-    let mut rows: Vec<Row> =
-        (0..3).map(|arm| Row::new(format!("warm.{}.p50", arms[arm].0), "ms", &latency[arm])).collect();
-    let theirs = Row::new("warm.haproxy.cpu", "us", &cost[2]);
-    rows.push(Row::new("warm.muon.cpu", "us", &cost[1]).against(&theirs).bar(1.25).stretch(1.0));
-    rows.push(theirs);
-    Ok(rows)
+    Ok(report(&figures, &client))
 }
 
-/// Whether the process lives in the network namespace that has this address.
-fn has_address(pid: u32, ip: std::net::IpAddr) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/net/fib_trie")).is_ok_and(|text| {
-        let mine = format!("|-- {ip}");
-        text.lines().zip(text.lines().skip(1)).any(|(line, next)| line.trim() == mine && next.contains("host LOCAL"))
-    })
+/// The largest load whose p99 stays below the limit and that is answered as fast as it becomes due.
+async fn ramp(context: &Context, arm: &Deployed) -> Result<f64, Error> {
+    let time = Duration::from_millis(if context.flags.quick { 300 } else { 800 });
+    let (mut rate, mut most) = (RAMP.0, 0.0);
+    loop {
+        let load = Open::new(rate, time, 2 * CONNECTIONS).run(&arm.target).await?;
+        if load.failed + load.shed > 0 || load.quantile_ms(0.99) > KEPT || rate > 200_000.0 {
+            return Ok(most);
+        }
+        most = load.rate();
+        rate *= RAMP.1;
+    }
+}
+
+fn report(figures: &[Figures], client: &Samples) -> Vec<Row> {
+    let of = |arm: Arm| {
+        let found = ARMS.iter().position(|other| *other == arm).unwrap_or_default();
+        &figures[found]
+    };
+    let row = |what: &str, unit: &str, arm: Arm, pick: fn(&Figures) -> &Samples| {
+        Row::new(format!("warm.{}.{what}", arm.name()), unit, pick(of(arm)))
+    };
+    let mut rows = Vec::new();
+    for arm in ARMS {
+        rows.push(row("p50", "ms", arm, |figures| &figures.p50));
+        rows.push(row("p99", "ms", arm, |figures| &figures.p99));
+        rows.push(row("rate-c32", "1/s", arm, |figures| &figures.busy).more_is_better());
+    }
+    // The pod itself is no slower for being ours.
+    let direct = row("p50", "ms", Arm::Direct, |figures| &figures.p50);
+    if let Some(ours) = rows.iter_mut().find(|row| row.id == "warm.muon-direct.p50") {
+        *ours = ours.clone().against(&direct).bar(1.02).note(
+            "the claimed pod at its own address, against the plain Deployment's: a Function has no ClusterIP that passes the proxy by",
+        );
+    }
+    rows.extend(added(&of));
+    for (what, pick) in
+        [("cpu", (|figures| &figures.cpu) as fn(&Figures) -> &Samples), ("cpu-c32", |figures| &figures.cpu_busy)]
+    {
+        let theirs = [Arm::Haproxy, Arm::Nginx, Arm::Traefik].map(|arm| row(what, "us", arm, pick));
+        let ours = row(what, "us", Arm::Muon, pick);
+        rows.push(
+            ours.clone()
+                .against(&theirs[0])
+                .bar(1.25)
+                .stretch(1.0)
+                .note("all proxies of ours together, access log as installed"),
+        );
+        let mut third = ours.against(&theirs[2]).bar(1.0 / 3.0);
+        third.id = format!("warm.muon.{what}.traefik");
+        rows.push(third);
+        rows.extend(theirs);
+    }
+    let most = |arm| row("max-rate", "1/s", arm, |figures| &figures.most).more_is_better();
+    let theirs = most(Arm::Haproxy);
+    rows.push(
+        most(Arm::Muon)
+            .against(&theirs)
+            .stretch(1.0)
+            .note(format!("the largest open-loop load with p99 below {KEPT} ms")),
+    );
+    rows.push(theirs);
+    rows.push(most(Arm::Direct));
+    rows.push(
+        Row::new("warm.client", "cores", client)
+            .note("processors that the load client took at 1,000 requests a second, in a cgroup of even weight"),
+    );
+    rows
+}
+
+/// What a proxy adds is what is compared: the pod's own time is the same in all arms.
+fn added<'a>(of: &impl Fn(Arm) -> &'a Figures) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (what, limit, pick) in
+        [("p50", 1.1, (|figures| &figures.p50) as fn(&Figures) -> &Samples), ("p99", 1.2, |figures| &figures.p99)]
+    {
+        let added = |arm: Arm| {
+            Row::new(format!("warm.{}.added.{what}", arm.name()), "ms", &pick(of(arm)).minus(pick(of(Arm::Direct))))
+        };
+        let theirs = added(Arm::Haproxy);
+        rows.push(added(Arm::Muon).against(&theirs).bar(limit).stretch(1.0));
+        rows.push(theirs);
+        rows.push(added(Arm::Nginx));
+        rows.push(added(Arm::Traefik));
+    }
+    rows
 }
