@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Service;
 use muon_crds::words;
 
-use crate::bed::{Bed, Wanted};
+use crate::bed::{Bed, Wanted, wait};
 use crate::cgroup::Cgroup;
 use crate::context::Context;
 use crate::error::Error;
@@ -99,7 +99,14 @@ impl Arm {
                 (target, groups.collect::<Result<_, _>>()?, None)
             }
         };
-        Connection::open(&target).await?.get().await?;
+        // A proxy may listen before it knows its backend.
+        wait("the arm to answer", 20, || async {
+            Ok(match Connection::open(&target).await?.get().await {
+                Ok(()) => Ok(()),
+                Err(error) => Err(format!("{}: {error}", self.name())),
+            })
+        })
+        .await?;
         Ok(Deployed { arm: self, target, proxies: groups, _peer: peer })
     }
 }

@@ -122,10 +122,16 @@ impl Bed {
     /// Makes functions, each with a route of its own, and waits until they are Ready.
     pub(crate) async fn functions(&self, wanted: &[Wanted]) -> Result<(), Error> {
         for function in wanted {
-            self.api::<Function>().create(&PostParams::default(), &from(manifest(function))?).await?;
+            self.function(function).await?;
             self.route(&function.name, &function.name).await?;
         }
         self.ready(60 + wanted.len() as u64).await
+    }
+
+    /// Makes a function without a route.
+    pub(crate) async fn function(&self, function: &Wanted) -> Result<(), Error> {
+        self.api::<Function>().create(&PostParams::default(), &from(manifest(function))?).await?;
+        Ok(())
     }
 
     /// Makes a route to a function; the route's path is its name.

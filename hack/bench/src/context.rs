@@ -19,7 +19,7 @@ pub(crate) struct Context {
     pub(crate) flags: Flags,
     /// Where things lie on this machine.
     pub(crate) node: Node,
-    /// The cgroup in which this process is: the load client's, as heavy as the whole cluster's.
+    /// The cgroup in which this process is: the load client's, as heavy as all pods together.
     client_group: [Cgroup; 1],
     /// Removes that cgroup in the end.
     _owned: Owned,
@@ -31,8 +31,10 @@ pub(crate) struct Context {
 pub(crate) struct Node {
     /// The API server's audit log.
     pub(crate) audit_log: PathBuf,
-    /// The cgroup, relative to the root of each hierarchy, below which the whole cluster runs.
+    /// The cgroup, relative to the root of each hierarchy, below which all pods run.
     pub(crate) cgroup: String,
+    /// Where the cluster's own programs are started from.
+    pub(crate) bin: PathBuf,
     /// Base URL of the Ingress controller.
     pub(crate) ingress: String,
     /// Images by what runs them: `python`, `node`, `native` (the runtime that loads nothing).

@@ -5,17 +5,27 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::error::Error;
 use crate::row::Row;
-use crate::sections::{burst, cold, warm};
+use crate::sections::{bare, burst, cold, idle, kill, own, trigger, warm};
 
 /// One subject. The order is that of a whole run.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Section {
+    /// The bare primitives of the machine and the cluster.
+    Bare,
     /// Cold requests one after another, and the API writes each costs (rows 1 to 3).
     Cold,
     /// Many first requests at once: to one function, to many, to a pool that runs dry (rows 4 to 6).
     Burst,
     /// Warm requests: what a proxy adds and costs, beside other proxies (rows 7 to 10).
     Warm,
+    /// Cold requests of functions with a Deployment of their own.
+    Own,
+    /// From the creation of a route to its first reply (row 12).
+    Trigger,
+    /// What 1,000 functions cost that nobody calls (row 17).
+    Idle,
+    /// Processes killed under load (row 19).
+    Kill,
 }
 
 impl Section {
@@ -32,9 +42,14 @@ impl Section {
     /// Measures it.
     pub(crate) async fn rows(self, context: &Context) -> Result<Vec<Row>, Error> {
         match self {
+            Self::Bare => bare::rows(context).await,
             Self::Cold => cold::rows(context).await,
             Self::Burst => burst::rows(context).await,
             Self::Warm => warm::rows(context).await,
+            Self::Own => own::rows(context).await,
+            Self::Trigger => trigger::rows(context).await,
+            Self::Idle => idle::rows(context).await,
+            Self::Kill => kill::rows(context).await,
         }
     }
 }

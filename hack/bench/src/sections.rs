@@ -1,5 +1,10 @@
 //! What is measured: one module a subject, each with `rows(&Context) -> Result<Vec<Row>, Error>`.
 
+pub(crate) mod bare;
 pub(crate) mod burst;
 pub(crate) mod cold;
+pub(crate) mod idle;
+pub(crate) mod kill;
+pub(crate) mod own;
+pub(crate) mod trigger;
 pub(crate) mod warm;

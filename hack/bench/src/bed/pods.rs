@@ -66,6 +66,15 @@ impl Bed {
         .await
     }
 
+    /// Waits until no pod is left.
+    pub(crate) async fn empty(&self) -> Result<(), Error> {
+        wait("all pods to be gone", 120, || async {
+            let left = self.api::<Pod>().list(&ListParams::default()).await?.items.len();
+            Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are there")) })
+        })
+        .await
+    }
+
     /// Pods that serve this function.
     pub(crate) async fn pods_of(&self, function: &str) -> Result<Vec<Pod>, Error> {
         let selector = format!("{}={function}", words::FUNCTION);
