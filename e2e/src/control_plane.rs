@@ -35,7 +35,7 @@ bin/kube-apiserver --etcd-servers "http://127.0.0.1:$ETCD" --bind-address 127.0.
   --service-account-issuer https://muon.test --service-account-key-file sa.key \
   --service-account-signing-key-file sa.key --service-cluster-ip-range 198.19.0.0/16 \
   --disable-admission-plugins ServiceAccount \
-  --audit-policy-file audit.yaml --audit-log-path audit.log </dev/null >>kube-apiserver.log 2>&1 &
+  --audit-policy-file audit.yaml --audit-log-path audit.log --audit-log-maxsize 100000 </dev/null >>kube-apiserver.log 2>&1 &
 echo $! >api.pid
 wait $!
 done &

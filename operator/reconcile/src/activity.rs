@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use kube::runtime::reflector::ObjectRef;
 use muon_crds::wire::{Activity, FunctionActivity, LoadFailure, PodActivity, Watermarks};
 use muon_crds::{Function, HTTPTrigger};
 use muon_plan::function::Usage;
+
+use crate::reference::ObjectRef;
 
 /// A proxy pod that runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

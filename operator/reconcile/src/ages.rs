@@ -27,17 +27,6 @@ impl Ages {
         }
     }
 
-    /// Takes all pods there are. Those that were known keep their time.
-    pub fn reset<'a>(&self, pods: impl IntoIterator<Item = &'a Pod>) {
-        let mut map = self.map();
-        let in_use = pods.into_iter().filter(|pod| is_in_use(pod)).filter_map(ResourceExt::uid);
-        let now = Instant::now();
-        let fresh =
-            in_use.map(|uid| map.get_key_value(&uid).map_or((uid.clone(), now), |(uid, at)| (uid.clone(), *at)));
-        let fresh = fresh.collect();
-        *map = fresh;
-    }
-
     /// Milliseconds for which the pod has been a function's.
     pub fn of(&self, uid: &str) -> u64 {
         let since = self.map().get(uid).copied();

@@ -6,49 +6,49 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::store::WriterDropped;
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 use muon_crds::{Environment, Function, HTTPTrigger, Package};
 use std::sync::Arc;
 
 use crate::ages::Ages;
 use crate::links::{Links, Target};
+use crate::objects::{NeverFilled, Objects, Stored};
+use crate::reference::ObjectRef;
 use crate::uids::Uids;
 
 /// All stores. Cheap to clone; reading never waits.
 #[derive(Clone)]
 pub struct Cache {
     /// Environments.
-    pub environments: Store<Environment>,
+    pub environments: Objects<Environment>,
     /// Packages.
-    pub packages: Store<Package>,
+    pub packages: Objects<Package>,
     /// Functions.
-    pub functions: Store<Function>,
+    pub functions: Objects<Function>,
     /// HTTPTriggers.
-    pub triggers: Store<HTTPTrigger>,
+    pub triggers: Objects<HTTPTrigger>,
     /// Deployments of ours.
-    pub deployments: Store<Deployment>,
+    pub deployments: Objects<Deployment>,
     /// Pods of Environments: free ones, claimed ones, and those of own Deployments.
-    pub pods: Store<Pod>,
+    pub pods: Objects<Pod>,
     /// Services of ours.
-    pub services: Store<Service>,
+    pub services: Objects<Service>,
     /// EndpointSlices of ours.
-    pub slices: Store<EndpointSlice>,
+    pub slices: Objects<EndpointSlice>,
     /// Ingresses of ours.
-    pub ingresses: Store<Ingress>,
+    pub ingresses: Objects<Ingress>,
     /// NetworkPolicies of ours.
-    pub policies: Store<NetworkPolicy>,
+    pub policies: Objects<NetworkPolicy>,
     /// PodDisruptionBudgets of ours.
-    pub budgets: Store<PodDisruptionBudget>,
+    pub budgets: Objects<PodDisruptionBudget>,
     /// IngressClasses of the cluster.
-    pub classes: Store<IngressClass>,
+    pub classes: Objects<IngressClass>,
     /// Metadata of Secrets; values are never read.
-    pub secrets: Store<PartialObjectMeta<Secret>>,
+    pub secrets: Objects<PartialObjectMeta<Secret>>,
     /// Metadata of ConfigMaps; values are never read.
-    pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
+    pub config_maps: Objects<PartialObjectMeta<ConfigMap>>,
     /// Proxy pods of the installation.
-    pub proxies: Store<Pod>,
+    pub proxies: Objects<Pod>,
     /// Who refers to whom.
     pub index: Arc<Index>,
 }
@@ -72,7 +72,7 @@ pub struct Index {
 
 impl Cache {
     /// Waits until every store has been filled once.
-    pub async fn ready(&self) -> Result<(), WriterDropped> {
+    pub async fn ready(&self) -> Result<(), NeverFilled> {
         self.environments.wait_until_ready().await?;
         self.packages.wait_until_ready().await?;
         self.functions.wait_until_ready().await?;
@@ -114,22 +114,15 @@ impl Cache {
     }
 
     /// The object of that name in a namespace.
-    pub fn get<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<Arc<K>>
-    where
-        K: Lookup<DynamicType = ()> + Clone + 'static,
-    {
+    pub fn get<K: Stored>(store: &Objects<K>, namespace: &str, name: &str) -> Option<Arc<K>> {
         store.get(&ObjectRef::new(name).within(namespace))
     }
 }
 
-fn get_all<K>(store: &Store<K>, references: Vec<ObjectRef<K>>) -> Vec<Arc<K>>
-where
-    K: Lookup<DynamicType = ()> + Clone + 'static,
-{
-    let mut found: Vec<Arc<K>> = references.iter().filter_map(|reference| store.get(reference)).collect();
+fn get_all<K: Stored>(store: &Objects<K>, mut references: Vec<ObjectRef<K>>) -> Vec<Arc<K>> {
     // In the order of their names: decisions must not depend on how a map lies in memory.
-    found.sort_by(|a, b| Lookup::name(a.as_ref()).cmp(&Lookup::name(b.as_ref())));
-    found
+    references.sort();
+    references.iter().filter_map(|reference| store.get(reference)).collect()
 }
 
 /// Whether the object's controller is the object with this UID.

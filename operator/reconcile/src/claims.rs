@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 use muon_crds::Function;
 use muon_crds::wire::PodRequest;
 use muon_routes::home;
@@ -13,6 +12,7 @@ use tracing::{debug, warn};
 
 use crate::context::Context;
 use crate::place::namespace_of;
+use crate::reference::ObjectRef;
 
 /// How long the proxy may wait for a free pod.
 const TIMEOUT_MS: u64 = 20_000;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use kube::runtime::reflector::ObjectRef;
 use kube::{Client, ResourceExt as _};
 use muon_crds::words::manager;
 use muon_crds::{Function, HTTPTrigger};
@@ -19,6 +18,7 @@ use crate::package::Archives;
 use crate::place::namespace_of;
 use crate::proxies::Peers;
 use crate::queues::Queues;
+use crate::reference::ObjectRef;
 use crate::settings::Settings;
 use crate::status::Reporting;
 use crate::store_client::StoreClient;

@@ -1,28 +1,49 @@
 //! Running a driver: which object next, how many at once, and when again after a failure.
 
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::future::Future;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use kube::Resource;
-use kube::runtime::controller::{Action, Config, Error, applier};
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::context::Context;
+use crate::desk::Desk;
+use crate::objects::{Objects, Stored};
 use crate::queue::Queue;
+use crate::reference::ObjectRef;
 use crate::trouble::{Again, Trouble};
 
-/// Without any change, every object is looked at again after this time, and up to as much later.
-const RESYNC: Duration = Duration::from_secs(1200);
+/// Without any change, every object is looked at again after this time.
+const RESYNC: Duration = Duration::from_secs(1800);
+/// The objects are looked at in turns of this length: a part of them in each, so that they never come together, and
+/// no object needs an alarm of its own.
+const TURN: Duration = Duration::from_secs(10);
 /// First and longest pause after failures.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
 /// A pause after a lost race: the watch brings the newer object within it.
 const RACE: Duration = Duration::from_millis(100);
+
+/// When an object is looked at again after a visit that ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action(Option<Duration>);
+
+impl Action {
+    /// When something changes, or its turn comes.
+    pub const fn await_change() -> Self {
+        Self(None)
+    }
+
+    /// After this time, or when something changes before.
+    pub const fn requeue(after: Duration) -> Self {
+        Self(Some(after))
+    }
+}
 
 /// How a driver is run.
 #[derive(Clone, Copy, Debug)]
@@ -31,82 +52,119 @@ pub struct Pace {
     pub concurrency: u16,
     /// How long changes are gathered before an object is looked at.
     pub debounce: Duration,
+    /// After which time every object is looked at though nothing changed.
+    pub resync: Duration,
 }
 
-/// Objects whose last visits failed, and how often.
-struct Failures<K: Lookup<DynamicType = ()> + 'static>(Mutex<HashMap<ObjectRef<K>, u32>>);
-
-impl<K: Lookup<DynamicType = ()> + 'static> Failures<K> {
-    fn map(&self) -> MutexGuard<'_, HashMap<ObjectRef<K>, u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self, object: ObjectRef<K>) -> u32 {
-        let mut failures = self.map();
-        let count = failures.entry(object).or_default();
-        *count = count.saturating_add(1);
-        *count
+impl Pace {
+    /// So many at once, without a pause.
+    pub const fn of(concurrency: u16) -> Self {
+        Self { concurrency, debounce: Duration::ZERO, resync: RESYNC }
     }
 }
 
 /// Looks at whatever the queue holds. Ends only when it is dropped.
-pub async fn run<K, F, Fut>(context: Arc<Context>, queue: Queue<K>, store: Store<K>, pace: Pace, reconcile: F)
+pub async fn run<K, F, Fut>(context: Arc<Context>, queue: Queue<K>, objects: Objects<K>, pace: Pace, reconcile: F)
 where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    F: Fn(Arc<K>, Arc<Context>) -> Fut + Clone + Send + 'static,
-    Fut: Future<Output = Result<Action, Trouble>> + Send + 'static,
+    K: Stored,
+    F: Fn(Arc<K>, Arc<Context>) -> Fut,
+    Fut: Future<Output = Result<Action, Trouble>>,
 {
-    let kind = <K as Resource>::kind(&()).into_owned();
-    let failures = Arc::new(Failures::<K>(Mutex::new(HashMap::new())));
-    let visit = {
-        let (kind, failures) = (kind.clone(), Arc::clone(&failures));
-        move |object: Arc<K>, context: Arc<Context>| {
-            let (kind, failures, reconcile) = (kind.clone(), Arc::clone(&failures), reconcile.clone());
-            Box::pin(async move {
-                let (started, reference) = (Instant::now(), ObjectRef::from_obj(object.as_ref()));
-                let result = reconcile(object, Arc::clone(&context)).await;
+    let kind = K::kind(&()).into_owned();
+    let mut failures: HashMap<ObjectRef<K>, u32> = HashMap::new();
+    let mut desk = Desk::default();
+    let mut visits = FuturesUnordered::new();
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turn = 0u64;
+    loop {
+        desk.come_due(Instant::now());
+        while visits.len() < usize::from(pace.concurrency.max(1))
+            && let Some(name) = desk.take()
+        {
+            let Some(object) = objects.get(&name) else {
+                debug!(kind, object = %name, "gone before it was looked at");
+                failures.remove(&name);
+                desk.done(name, None, Instant::now());
+                continue;
+            };
+            let (visit, started) = (reconcile(object, Arc::clone(&context)), Instant::now());
+            visits.push(async move { (name, visit.await, started.elapsed()) });
+        }
+        let due = desk.next_due().map(tokio::time::Instant::from_std);
+        tokio::select! {
+            Some((name, result, took)) = visits.next() => {
                 let outcome = result.as_ref().map_or_else(Trouble::outcome, |_| "ok");
-                context.metrics.reconciled(&kind, outcome, started.elapsed());
-                if result.is_ok() {
-                    failures.map().remove(&reference);
-                }
-                result
-            })
-        }
-    };
-    let policy = {
-        let failures = Arc::clone(&failures);
-        move |object: Arc<K>, trouble: &Trouble, _: Arc<Context>| {
-            let reference = ObjectRef::from_obj(object.as_ref());
-            match trouble.again {
-                Again::AtOnce => Action::requeue(RACE),
-                Again::Backoff => Action::requeue(backoff(failures.count(reference))),
-                Again::After(time) => Action::requeue(time),
-                Again::OnChange => resync(object.as_ref()),
+                context.metrics.reconciled(&kind, outcome, took);
+                let after = match result {
+                    Ok(Action(after)) => {
+                        failures.remove(&name);
+                        after
+                    }
+                    Err(trouble) => after(&kind, &name, &trouble, &mut failures),
+                };
+                desk.done(name, after, Instant::now());
+                // Visits that write nothing never wait: others must have their turn all the same.
+                tokio::task::yield_now().await;
             }
-        }
-    };
-    let config = Config::default().concurrency(pace.concurrency).debounce(pace.debounce);
-    let mut visits = std::pin::pin!(applier(visit, policy, context, store, queue.stream(), config));
-    while let Some(visited) = visits.next().await {
-        match visited {
-            Ok((object, _)) => debug!(%object, "looked at"),
-            Err(Error::ReconcilerFailed(trouble, object)) => match trouble.again {
-                Again::AtOnce => debug!(%object, %trouble, "it moved; looking again"),
-                Again::Backoff => warn!(%object, %trouble, "trying again"),
-                Again::After(_) | Again::OnChange => info!(%object, %trouble, "not in place yet"),
-            },
-            Err(Error::ObjectNotFound(object)) => debug!(%object, "gone before it was looked at"),
-            Err(error) => warn!(kind, %error, "the controller stumbled"),
+            pushed = queue.taken() => {
+                let then = Instant::now() + pace.debounce;
+                for name in pushed {
+                    match pace.debounce.is_zero() {
+                        true => desk.push(name),
+                        false => desk.push_at(name, then),
+                    }
+                }
+            }
+            () = async { tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)).await }, if due.is_some() => {}
+            _ = turns.tick() => {
+                objects.each_name(|name| {
+                    if is_its_turn(name, turn, pace.resync) {
+                        desk.push(name.clone());
+                    }
+                });
+                turn += 1;
+            }
         }
     }
 }
 
-/// When an object is looked at though nothing changed: not all at the same time.
-pub fn resync<K: Resource>(object: &K) -> Action {
+/// When an object is looked at again after a visit that ended early.
+fn after<K: Resource>(
+    kind: &str,
+    object: &ObjectRef<K>,
+    trouble: &Trouble,
+    failures: &mut HashMap<ObjectRef<K>, u32>,
+) -> Option<Duration> {
+    match trouble.again {
+        Again::AtOnce => {
+            debug!(kind, %object, %trouble, "it moved; looking again");
+            Some(RACE)
+        }
+        Again::Backoff => {
+            warn!(kind, %object, %trouble, "trying again");
+            let count = failures.entry(object.clone()).or_default();
+            *count = count.saturating_add(1);
+            Some(backoff(*count))
+        }
+        Again::After(time) => {
+            info!(kind, %object, %trouble, "not in place yet");
+            Some(time)
+        }
+        Again::OnChange => {
+            info!(kind, %object, %trouble, "not in place yet");
+            None
+        }
+    }
+}
+
+/// Whether the object is looked at in this turn: each in one of the turns that `resync` has.
+fn is_its_turn<K>(name: &ObjectRef<K>, turn: u64, resync: Duration) -> bool {
+    let turns = (resync.as_secs() / TURN.as_secs()).max(1);
     let mut hasher = DefaultHasher::new();
-    object.meta().uid.hash(&mut hasher);
-    Action::requeue(RESYNC + Duration::from_secs(hasher.finish() % RESYNC.as_secs()))
+    name.hash(&mut hasher);
+    // The first turn is at the beginning, when everything is looked at anyway.
+    hasher.finish() % turns == turn % turns && turn > 0
 }
 
 fn backoff(failures: u32) -> Duration {
@@ -117,11 +175,23 @@ fn backoff(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use muon_crds::Function;
 
     #[test]
     fn pauses_grow_to_a_bound() {
         assert_eq!(backoff(1), BACKOFF.0);
         assert_eq!(backoff(2), BACKOFF.0 * 2);
         assert_eq!(backoff(u32::MAX), BACKOFF.1);
+    }
+
+    #[test]
+    fn everything_has_its_turn_once_and_never_all_together() {
+        let names: Vec<ObjectRef<Function>> =
+            (0..1000).map(|number| ObjectRef::new(&format!("fn-{number}")).within("demo")).collect();
+        let turns = RESYNC.as_secs() / TURN.as_secs();
+        let in_turn = |turn| names.iter().filter(|name| is_its_turn(name, turn, RESYNC)).count();
+        let all: Vec<usize> = (1..=turns).map(in_turn).collect();
+        assert_eq!(all.iter().sum::<usize>(), names.len());
+        assert!(all.iter().all(|count| *count < names.len() / 10), "{all:?}");
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt as _;
-use kube::runtime::controller::Action;
 use muon_crds::Environment;
 use muon_crds::words::{self, State};
 use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, pool_size, report, validate};
@@ -17,7 +16,7 @@ use tracing::warn;
 use crate::apply::Ours;
 use crate::cache::{Cache, is_controlled_by};
 use crate::context::{Context, now};
-use crate::controller::resync;
+use crate::controller::Action;
 use crate::demand::{MEMORY, waited_for};
 use crate::links::Target;
 use crate::place::namespace_of;
@@ -41,7 +40,7 @@ pub async fn reconcile(object: Arc<Environment>, context: Arc<Context>) -> Resul
     };
     let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     context.environment.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
-    outcome.map(|valid| next(&object, &observed, &valid))
+    outcome.map(|valid| next(&observed, &valid))
 }
 
 fn observe(object: &Environment, context: &Context) -> Observed {
@@ -141,13 +140,13 @@ pub(crate) async fn leave(
 }
 
 /// While a demand is remembered, the pool is looked at when it is forgotten; while it may be stuck, when that is clear.
-fn next(object: &Environment, observed: &Observed, valid: &Valid) -> Action {
+fn next(observed: &Observed, valid: &Valid) -> Action {
     let there = observed.pods.iter().filter(|pod| pod.pool.as_ref() == Some(&valid.template_hash) && pod.counts());
     let pool = observed.pools.iter().find(|pool| pool.name == valid.pool);
     let is_short = pool.is_some_and(|pool| there.count() < usize::try_from(pool.replicas).unwrap_or_default());
     match (is_short, observed.demand > valid.min) {
         (true, _) => Action::requeue(PATIENCE),
         (false, true) => Action::requeue(MEMORY),
-        (false, false) => resync(object),
+        (false, false) => Action::await_change(),
     }
 }

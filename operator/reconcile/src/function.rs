@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::runtime::controller::Action;
 use muon_crds::words::{self, State};
 use muon_crds::{ConditionType, Function, condition, names};
 use muon_order::{Load, Order};
@@ -19,7 +18,7 @@ use crate::apply::Ours;
 use crate::cache::{Cache, is_controlled_by};
 use crate::claims;
 use crate::context::{Context, now};
-use crate::controller::resync;
+use crate::controller::Action;
 use crate::environment::leave;
 use crate::gateways::Way;
 use crate::links::Target;
@@ -49,7 +48,7 @@ pub async fn reconcile(object: Arc<Function>, context: Arc<Context>) -> Result<A
     if condition::find(&said.status.conditions, ConditionType::Ready).is_some_and(|ready| ready.reason == PROPAGATING) {
         context.await_function(&object, &written.resource_version);
     }
-    outcome.map(|_| resync(object.as_ref()))
+    outcome.map(|_| Action::await_change())
 }
 
 fn observe(object: &Function, context: &Context) -> Observed {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Client, Resource, ResourceExt as _};
+use kube::{Client, ResourceExt as _};
 use muon_crds::words::{self, FUNCTIONS_SERVICE, GATEWAY_SERVICE, manager};
 use muon_plan::gateway::{self, Observed, Proxy};
 use muon_plan::meta::Component;
@@ -19,6 +19,7 @@ use crate::cache::{Cache, is_controlled_by};
 use crate::metrics::Metrics;
 use crate::place::namespace_of;
 use crate::proxies::is_ready;
+use crate::reference::ObjectRef;
 use crate::writes::Writes;
 
 /// Changes are gathered for this long before all namespaces are looked at.
@@ -48,7 +49,7 @@ impl Way {
 }
 
 /// Versions of the objects of one way, and of the proxies, that were found right.
-type Verified = (Option<String>, Vec<Option<String>>, u64);
+type Verified = (Option<u64>, [Option<u64>; 2], u64);
 
 /// Makes and keeps the gateways.
 pub struct Gateways {
@@ -110,13 +111,12 @@ impl Gateways {
     }
 
     fn found(&self, namespace: &str, way: Way, proxies: &[Proxy]) -> Verified {
-        let service = Cache::get(&self.cache.services, namespace, way.service());
-        let families = ["ipv4", "ipv6"];
-        let slices = families.map(|family| {
+        let service = self.cache.services.version(&ObjectRef::new(way.service()).within(namespace));
+        let slices = ["ipv4", "ipv6"].map(|family| {
             let name = format!("{}-{family}", way.service());
-            Cache::get(&self.cache.slices, namespace, &name).and_then(|slice| slice.resource_version())
+            self.cache.slices.version(&ObjectRef::new(&name).within(namespace))
         });
-        (service.and_then(|service| service.resource_version()), slices.to_vec(), fingerprint(proxies))
+        (service, slices, fingerprint(proxies))
     }
 
     fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<(String, Way), Verified>> {
@@ -153,10 +153,18 @@ impl Gateways {
                 Err(error) => failure = failure.and(Err(error)),
             }
         }
-        for service in self.cache.services.state_filter(is_gateway) {
+        // By their names: of a namespace's Services nearly all are Functions'.
+        let mut gateways = Vec::new();
+        self.cache.services.each_name(|name| {
+            if [GATEWAY_SERVICE, FUNCTIONS_SERVICE].contains(&name.name()) {
+                gateways.push(name.clone());
+            }
+        });
+        let gateways = gateways.iter().filter_map(|name| self.cache.services.get(name));
+        for service in gateways.filter(|service| is_gateway(service)) {
             let namespace = namespace_of(service.as_ref());
             let way = if service.name_any() == GATEWAY_SERVICE { Way::Routes } else { Way::Names };
-            if !needed.contains(&(namespace.clone(), way)) && service.meta().deletion_timestamp.is_none() {
+            if !needed.contains(&(namespace.clone(), way)) && service.metadata.deletion_timestamp.is_none() {
                 self.verified().remove(&(namespace, way));
                 let deleted = self.writes.delete_seen(service.as_ref()).await;
                 failure = failure.and(deleted.map(|_| ()).map_err(ApplyError::from));
@@ -168,21 +176,21 @@ impl Gateways {
 
 /// What namespaces need now: a way for routes when they have an HTTPTrigger, one for names when they have a Function.
 fn needed(cache: &Cache) -> BTreeSet<(String, Way)> {
-    let triggers = cache.triggers.state();
-    let functions = cache.functions.state();
-    let routes = triggers.iter().filter(|it| stays(it.as_ref())).map(|it| (namespace_of(it.as_ref()), Way::Routes));
-    let names = functions.iter().filter(|it| stays(it.as_ref())).map(|it| (namespace_of(it.as_ref()), Way::Names));
-    routes.chain(names).collect()
-}
-
-fn stays<K: Resource>(object: &K) -> bool {
-    object.meta().deletion_timestamp.is_none()
+    let (mut routes, mut names) = (BTreeSet::new(), BTreeSet::new());
+    let need = |namespaces: &mut BTreeSet<String>, namespace: &str| {
+        if !namespaces.contains(namespace) {
+            namespaces.insert(namespace.to_owned());
+        }
+    };
+    cache.triggers.each_name(|name| need(&mut routes, name.namespace()));
+    cache.functions.each_name(|name| need(&mut names, name.namespace()));
+    let routes = routes.into_iter().map(|namespace| (namespace, Way::Routes));
+    routes.chain(names.into_iter().map(|namespace| (namespace, Way::Names))).collect()
 }
 
 fn is_gateway(service: &Service) -> bool {
     Ours::Label.owns(service)
         && service.labels().get(words::APP_COMPONENT).map(String::as_str) == Some(Component::Gateway.as_str())
-        && [GATEWAY_SERVICE, FUNCTIONS_SERVICE].contains(&service.name_any().as_str())
 }
 
 /// The proxies, as slices show them.

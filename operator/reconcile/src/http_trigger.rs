@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::ResourceExt as _;
-use kube::runtime::controller::Action;
+use muon_crds::http_trigger::Selector;
 use muon_crds::{ConditionType, Function, HTTPTrigger, condition, names};
 use muon_plan::http_trigger::{Observed, Resources, Selected, build, report, validate};
 use muon_routes::{Finding, Key, findings, selects, weight};
@@ -12,10 +12,11 @@ use muon_routes::{Finding, Key, findings, selects, weight};
 use crate::apply::Ours;
 use crate::cache::Cache;
 use crate::context::{Context, now};
-use crate::controller::resync;
+use crate::controller::Action;
 use crate::gateways::Way;
-use crate::links::routes;
+use crate::links::{Target, routes};
 use crate::place::namespace_of;
+use crate::reference::ObjectRef;
 use crate::trouble::Trouble;
 
 /// Marks the IngressClass that is taken when none is named.
@@ -40,7 +41,7 @@ pub async fn reconcile(object: Arc<HTTPTrigger>, context: Arc<Context>) -> Resul
     if accepted.is_some_and(|accepted| accepted.reason == PROPAGATING) {
         context.await_trigger(&object, &written.resource_version);
     }
-    outcome.map(|_| resync(object.as_ref()))
+    outcome.map(|_| Action::await_change())
 }
 
 fn observe(object: &HTTPTrigger, context: &Context) -> Observed {
@@ -82,14 +83,27 @@ fn functions(object: &HTTPTrigger, cache: &Cache) -> Vec<Selected> {
         return function.iter().map(|function| Selected::by_name(function)).collect();
     }
     let Some(selector) = &spec.selector else { return Vec::new() };
-    let is_selected = |function: &Function| namespace_of(function) == namespace && selects(selector, function.labels());
-    let mut selected = cache.functions.state_filter(is_selected);
+    let mut selected: Vec<Arc<Function>> = candidates(selector, &namespace, cache)
+        .iter()
+        .filter_map(|reference| cache.functions.get(reference))
+        .filter(|function| selects(selector, function.labels()))
+        .collect();
     selected.sort_by_key(|function| function.name_any());
     let with_weight = |function: &Arc<Function>| {
         let weight = weight(function.metadata.annotations.as_ref()).map_err(|bad| bad.to_string());
         Selected::by_labels(function, weight)
     };
     selected.iter().map(with_weight).collect()
+}
+
+/// The Functions that come into question: those with one of the labels that are asked for, or all of the namespace.
+fn candidates(selector: &Selector, namespace: &str, cache: &Cache) -> Vec<ObjectRef<Function>> {
+    if let Some((key, value)) = selector.match_labels.iter().next() {
+        return cache.index.functions.of(namespace, Target::Label(key, value));
+    }
+    let mut all = cache.functions.names();
+    all.retain(|name| name.namespace() == namespace);
+    all
 }
 
 /// The cluster's default class; of several the newest, as the API server's own admission takes it.

@@ -1,17 +1,17 @@
 //! Who refers to whom: for each thing that may be named, the objects that name it. So a change wakes those that it
 //! concerns without a walk over all objects.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::runtime::reflector::{Lookup, ObjectRef};
 use muon_crds::{Function, HTTPTrigger, names, words};
 
 use crate::place::namespace_of;
+use crate::reference::ObjectRef;
 
 /// Something that an object may refer to, in its own namespace unless said otherwise.
 #[derive(Hash, Clone, Copy, Debug)]
@@ -22,7 +22,9 @@ pub enum Target<'a> {
     Package(&'a str),
     /// A Function, by name.
     Function(&'a str),
-    /// Functions, by their labels.
+    /// A label, by its key and value: Functions wear it, HTTPTriggers ask for it.
+    Label(&'a str, &'a str),
+    /// Functions by whatever labels they wear, or do not wear.
     Selector,
     /// A Secret, by name.
     Secret(&'a str),
@@ -48,6 +50,9 @@ impl Refers for Function {
             Some(package) => with(&namespace, Target::Package(package)),
             None => with(&namespace, Target::Package(&names::inline_package(&self.name_any()))),
         }
+        for (key, value) in self.labels() {
+            with(&namespace, Target::Label(key, value));
+        }
         for source in self.spec.env.iter().filter_map(|variable| variable.value_from.as_ref()) {
             if let Some(key) = &source.secret_key_ref {
                 with(&namespace, Target::Secret(&key.name));
@@ -69,9 +74,12 @@ impl Refers for Function {
 impl Refers for HTTPTrigger {
     fn targets(&self, with: &mut dyn FnMut(&str, Target<'_>)) {
         let namespace = namespace_of(self);
-        match &self.spec.function.name {
-            Some(name) => with(&namespace, Target::Function(name)),
-            None => with(&namespace, Target::Selector),
+        let selector = self.spec.function.selector.as_ref();
+        match (&self.spec.function.name, selector.and_then(|selector| selector.match_labels.iter().next())) {
+            (Some(name), _) => with(&namespace, Target::Function(name)),
+            // All labels that are asked for must be there: it is enough to know it by one.
+            (None, Some((key, value))) => with(&namespace, Target::Label(key, value)),
+            (None, None) => with(&namespace, Target::Selector),
         }
         if self.spec.ingress.is_some() {
             with("", Target::IngressClass);
@@ -128,59 +136,77 @@ fn shape(path: &str) -> String {
 }
 
 /// The objects of kind `K`, by what they refer to.
-pub struct Links<K: Lookup<DynamicType = ()> + 'static>(Mutex<HashMap<u64, HashSet<ObjectRef<K>>>>);
+pub struct Links<K>(Mutex<HashMap<u64, Few<K>>>);
 
-impl<K: Lookup<DynamicType = ()> + 'static> Default for Links<K> {
+/// Most things are named by one object.
+enum Few<K> {
+    One(ObjectRef<K>),
+    Many(BTreeSet<ObjectRef<K>>),
+}
+
+impl<K> Few<K> {
+    fn insert(&mut self, object: &ObjectRef<K>) {
+        match self {
+            Self::One(known) if known == object => {}
+            Self::One(known) => *self = Self::Many(BTreeSet::from([known.clone(), object.clone()])),
+            Self::Many(objects) => {
+                objects.insert(object.clone());
+            }
+        }
+    }
+
+    /// Whether nobody is left.
+    fn remove(&mut self, object: &ObjectRef<K>) -> bool {
+        match self {
+            Self::One(known) => known == object,
+            Self::Many(objects) => {
+                objects.remove(object);
+                objects.is_empty()
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<ObjectRef<K>> {
+        match self {
+            Self::One(object) => vec![object.clone()],
+            Self::Many(objects) => objects.iter().cloned().collect(),
+        }
+    }
+}
+
+impl<K> Default for Links<K> {
     fn default() -> Self {
         Self(Mutex::new(HashMap::new()))
     }
 }
 
-impl<K> Links<K>
-where
-    K: Lookup<DynamicType = ()> + ResourceExt + Refers + 'static,
-    ObjectRef<K>: Hash + Eq + Clone,
-{
+impl<K: Refers> Links<K> {
     /// Replaces what is known of one object.
-    pub fn change(&self, old: Option<&K>, new: Option<&K>) {
+    pub fn change(&self, name: &ObjectRef<K>, old: Option<&K>, new: Option<&K>) {
+        let keys = |object: Option<&K>| {
+            let mut keys = Vec::new();
+            if let Some(object) = object {
+                object.targets(&mut |namespace, target| keys.push(key(namespace, target)));
+            }
+            keys
+        };
+        let (before, now) = (keys(old), keys(new));
         let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(old) = old {
-            let reference = short(old);
-            old.targets(&mut |namespace, target| {
-                let key = key(namespace, target);
-                if let Some(objects) = links.get_mut(&key) {
-                    objects.remove(&reference);
-                    if objects.is_empty() {
-                        links.remove(&key);
-                    }
-                }
-            });
+        for key in before.iter().filter(|key| !now.contains(key)) {
+            if links.get_mut(key).is_some_and(|objects| objects.remove(name)) {
+                links.remove(key);
+            }
         }
-        if let Some(new) = new {
-            new.targets(&mut |namespace, target| {
-                links.entry(key(namespace, target)).or_default().insert(short(new));
-            });
-        }
-    }
-
-    /// Replaces everything that is known.
-    pub fn reset<'a>(&self, objects: impl IntoIterator<Item = &'a K>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        for object in objects {
-            self.change(None, Some(object));
+        for key in now.iter().filter(|key| !before.contains(key)) {
+            links.entry(*key).and_modify(|objects| objects.insert(name)).or_insert_with(|| Few::One(name.clone()));
         }
     }
 
     /// Who refers to the target.
     pub fn of(&self, namespace: &str, target: Target<'_>) -> Vec<ObjectRef<K>> {
         let links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        links.get(&key(namespace, target)).into_iter().flatten().cloned().collect()
+        links.get(&key(namespace, target)).map(Few::all).unwrap_or_default()
     }
-}
-
-/// A reference without the resourceVersion: equal for every version of the object.
-fn short<K: Lookup<DynamicType = ()> + ResourceExt>(object: &K) -> ObjectRef<K> {
-    ObjectRef::new(&object.name_any()).within(&namespace_of(object))
 }
 
 /// Two targets may share a key by chance: somebody is then looked at for nothing.
@@ -209,14 +235,20 @@ mod tests {
     fn a_changed_reference_moves_and_a_deleted_object_leaves_nothing() {
         let links = Links::<Function>::default();
         let (old, new) = (function("a"), function("b"));
-        links.change(None, Some(&old));
+        let name = ObjectRef::from_obj(&old);
+        links.change(&name, None, Some(&old));
         assert_eq!(links.of("demo", Target::Package("a")).len(), 1);
-        links.change(Some(&old), Some(&new));
+        links.change(&name, Some(&old), Some(&new));
         assert!(links.of("demo", Target::Package("a")).is_empty());
         assert_eq!(links.of("demo", Target::Package("b")).len(), 1);
         assert_eq!(links.of("demo", Target::Secret("s")).len(), 1);
         assert!(links.of("other", Target::Secret("s")).is_empty());
-        links.change(Some(&new), None);
+        let twin = ObjectRef::new("twin").within("demo");
+        links.change(&twin, None, Some(&new));
+        assert_eq!(links.of("demo", Target::Package("b")).len(), 2);
+        links.change(&name, Some(&new), None);
+        assert_eq!(links.of("demo", Target::Package("b")), std::slice::from_ref(&twin));
+        links.change(&twin, Some(&new), None);
         assert!(links.0.lock().unwrap().is_empty());
     }
 

@@ -5,19 +5,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use kube::runtime::controller::Action;
 use muon_crds::{ConditionType, Package, condition};
 use muon_plan::Invalid;
 use muon_plan::package::{Content, Observed, Resources, Stored, build, report, validate};
 use tokio::sync::Semaphore;
 
 use crate::context::{Context, now};
+use crate::controller::Action;
 use crate::fetch::{Bounds, FetchError, fetch};
 use crate::store_client::StoreError;
 use crate::trouble::{Again, Trouble};
 
 /// How often the store is asked whether it still has an archive.
-const VERIFY: Duration = Duration::from_secs(600);
+pub(crate) const VERIFY: Duration = Duration::from_secs(600);
 /// Archives that are fetched at once: each may be as large as the bound.
 const FETCHES: usize = 2;
 /// A Package whose fetch has to wait for others' is looked at again after this time.
@@ -30,7 +30,7 @@ const MAX_VERIFIED: usize = 100_000;
 /// Archives on their way into the store, and those that were found there lately.
 pub struct Archives {
     fetches: Semaphore,
-    verified: Mutex<HashMap<String, Instant>>,
+    verified: Mutex<HashMap<u128, Instant>>,
 }
 
 impl Default for Archives {
@@ -40,18 +40,28 @@ impl Default for Archives {
 }
 
 impl Archives {
+    /// Whether the store was asked lately. Of an archive of which this process knows nothing yet, the status is taken
+    /// at its word until its turn comes: after a restart the store must not be asked for all of them at once.
     fn is_verified(&self, digest: &str) -> bool {
-        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        verified.get(digest).is_some_and(|at| at.elapsed() < VERIFY / 2)
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(digest) = short(digest) else { return false };
+        if verified.len() >= MAX_VERIFIED {
+            verified.clear();
+        }
+        verified.entry(digest).or_insert_with(Instant::now).elapsed() < VERIFY / 2
     }
 
     fn verify(&self, digest: &str) {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() >= MAX_VERIFIED {
-            verified.clear();
+        if let Some(digest) = short(digest) {
+            verified.insert(digest, Instant::now());
         }
-        verified.insert(digest.to_owned(), Instant::now());
     }
+}
+
+/// The first half of a digest: enough to tell archives apart.
+fn short(digest: &str) -> Option<u128> {
+    u128::from_str_radix(digest.strip_prefix("sha256:")?.get(..32)?, 16).ok()
 }
 
 /// One visit.
@@ -66,7 +76,7 @@ pub async fn reconcile(object: Arc<Package>, context: Arc<Context>) -> Result<Ac
     };
     let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     context.package.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
-    outcome.map(|_| Action::requeue(VERIFY))
+    outcome.map(|_| Action::await_change())
 }
 
 /// Has the archive be in the store. What it holds already is not written again.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::runtime::reflector::Store;
 use muon_crds::wire::{Activity, PodReply, PodRequest};
 use muon_crds::words::{self, header};
 use muon_order::{Order, Peer, Signer};
@@ -16,6 +15,7 @@ use tracing::{debug, info};
 
 use crate::activity::{Board, Proxy, Wakes};
 use crate::metrics::Metrics;
+use crate::objects::Objects;
 use crate::store_client::now;
 
 /// A proxy answers within ten seconds; this is beyond it.
@@ -125,7 +125,7 @@ impl Peers {
 }
 
 /// The proxies among the pods of the installation, in the order of their names.
-pub fn proxies(pods: &Store<Pod>) -> Vec<Proxy> {
+pub fn proxies(pods: &Objects<Pod>) -> Vec<Proxy> {
     let mut proxies: Vec<Proxy> = pods.state().iter().filter_map(|pod| proxy(pod)).collect();
     proxies.sort_by(|a, b| a.name.cmp(&b.name));
     proxies
@@ -158,7 +158,7 @@ pub fn is_ready(pod: &Pod) -> bool {
 pub async fn follow(
     peers: Peers,
     board: Arc<Board>,
-    pods: Store<Pod>,
+    pods: Objects<Pod>,
     changed: Arc<Notify>,
     metrics: Metrics,
     wake: impl Fn(Wakes) + Clone + Send + Sync + 'static,

@@ -1,40 +1,35 @@
 //! Which objects are to be looked at: a set, so its size is bounded by the objects there are.
 
 use std::collections::HashSet;
-use std::convert::Infallible;
-use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::Stream;
-use kube::runtime::reflector::{Lookup, ObjectRef};
 use tokio::sync::Notify;
 
-/// Objects of one kind that wait for their reconcile. Any number of tasks may push; one stream drains it.
-pub struct Queue<K: Lookup<DynamicType = ()> + 'static>(Arc<Inner<K>>);
+use crate::reference::ObjectRef;
 
-struct Inner<K: Lookup<DynamicType = ()> + 'static> {
+/// Objects of one kind that wait for their reconcile. Any number of tasks may push; one controller takes them.
+pub struct Queue<K>(Arc<Inner<K>>);
+
+struct Inner<K> {
     waiting: Mutex<HashSet<ObjectRef<K>>>,
     later: Mutex<HashSet<ObjectRef<K>>>,
     pushed: Notify,
 }
 
-impl<K: Lookup<DynamicType = ()> + 'static> Clone for Queue<K> {
+impl<K> Clone for Queue<K> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<K: Lookup<DynamicType = ()> + 'static> Default for Queue<K> {
+impl<K> Default for Queue<K> {
     fn default() -> Self {
         Self(Arc::new(Inner { waiting: Mutex::default(), later: Mutex::default(), pushed: Notify::new() }))
     }
 }
 
-impl<K: Lookup<DynamicType = ()> + 'static> Queue<K>
-where
-    ObjectRef<K>: Hash + Eq,
-{
+impl<K: 'static> Queue<K> {
     /// Has the object looked at, once, however often it is pushed before that.
     pub fn push(&self, object: ObjectRef<K>) {
         self.extend([object]);
@@ -51,10 +46,7 @@ where
 
     /// Has the object looked at after `delay`; pushes of it until then are one. For what may wait: what follows a claim
     /// must not compete with the cold request that made it.
-    pub fn push_later(&self, object: ObjectRef<K>, delay: Duration)
-    where
-        ObjectRef<K>: Send,
-    {
+    pub fn push_later(&self, object: ObjectRef<K>, delay: Duration) {
         if !self.0.later.lock().unwrap_or_else(PoisonError::into_inner).insert(object.clone()) {
             return;
         }
@@ -67,32 +59,26 @@ where
     }
 
     /// What waits now.
-    pub fn drain(&self) -> Vec<ObjectRef<K>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    pub fn drain(&self) -> HashSet<ObjectRef<K>> {
+        // Taken with its memory: after everything was pushed once, the set would stay as large for ever.
+        std::mem::take(&mut self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The objects as they come; never ends, never fails.
-    pub fn stream(&self) -> impl Stream<Item = Result<ObjectRef<K>, Infallible>> + Send + use<K>
-    where
-        ObjectRef<K>: Send,
-    {
-        let queue = self.clone();
-        futures::stream::unfold((queue, Vec::new()), |(queue, mut ready)| async move {
-            while ready.is_empty() {
-                ready = queue.drain();
-                if ready.is_empty() {
-                    queue.0.pushed.notified().await;
-                }
+    /// Waits until there is something, and takes it.
+    pub async fn taken(&self) -> HashSet<ObjectRef<K>> {
+        loop {
+            let waiting = self.drain();
+            if !waiting.is_empty() {
+                return waiting;
             }
-            ready.pop().map(|object| (Ok(object), (queue, ready)))
-        })
+            self.0.pushed.notified().await;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt as _;
     use muon_crds::Function;
 
     #[tokio::test]
@@ -103,7 +89,7 @@ mod tests {
             queue.push_later(object.clone(), Duration::from_millis(20));
         }
         assert!(queue.drain().is_empty(), "it waits");
-        assert_eq!(std::pin::pin!(queue.stream()).next().await, Some(Ok(object)));
+        assert_eq!(queue.taken().await, HashSet::from([object]));
         assert!(queue.drain().is_empty(), "two were one");
     }
 
@@ -113,10 +99,9 @@ mod tests {
         let object = ObjectRef::new("hello").within("demo");
         queue.extend([object.clone(), object.clone()]);
         queue.push(object.clone());
-        let mut stream = std::pin::pin!(queue.stream());
-        assert_eq!(stream.next().await, Some(Ok(object.clone())));
+        assert_eq!(queue.taken().await, HashSet::from([object.clone()]));
         assert!(queue.drain().is_empty());
         queue.push(object.clone());
-        assert_eq!(stream.next().await, Some(Ok(object)));
+        assert_eq!(queue.taken().await, HashSet::from([object]));
     }
 }

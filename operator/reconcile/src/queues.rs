@@ -1,4 +1,4 @@
-//! Who is looked at again when something changes. One table of relations:
+//! Who is looked at again when something changes. A list that was read anew comes as the changes it makes. One table of relations:
 //!
 //! | changed | looked at |
 //! | --- | --- |
@@ -13,8 +13,6 @@
 //! | Secret, ConfigMap | the Functions that use it |
 //! | proxies | all gateways; who waits for a watermark |
 
-use std::fmt::Debug;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +22,6 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use kube::{Resource, ResourceExt as _};
 use muon_crds::condition::{self, ConditionType};
 use muon_crds::{Environment, Function, HTTPTrigger, Package, words};
@@ -33,8 +30,10 @@ use tokio::sync::Notify;
 use crate::activity::Wakes;
 use crate::cache::Index;
 use crate::links::{Target, routes};
+use crate::objects::Objects;
 use crate::place::namespace_of;
 use crate::queue::Queue;
+use crate::reference::ObjectRef;
 use crate::watch::Change;
 
 /// After a pod changed: a claim shows itself here before the request that made it has its reply, and counting it must
@@ -56,23 +55,17 @@ pub struct Queues {
     pub gateways: Arc<Notify>,
     /// Rings when proxy pods changed.
     pub proxies: Arc<Notify>,
-    /// Rings when a store of something that others depend on was read anew: what changed meanwhile is not told.
-    pub restarted: Arc<Notify>,
     /// Ways into the stores, kept up to date here.
     pub index: Arc<Index>,
 }
 
 impl Queues {
     /// An Environment changed. Its counts change with every claim; Functions care for its spec and readiness only.
-    pub fn environment(&self, store: &Store<Environment>, change: Change<'_, Environment>) {
-        let (old, new) = match &change {
-            Change::Restarted => return self.environments.extend(all(store)),
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
+    pub fn environment(&self, name: &ObjectRef<Environment>, change: Change<'_, Environment>) {
+        let (old, new) = change.sides();
         let Some(object) = new.or(old) else { return };
         if is_edited(old, new) {
-            self.environments.push(ObjectRef::from_obj(object));
+            self.environments.push(name.clone());
         }
         let ready = |object: &Environment| {
             object.status.as_ref().is_some_and(|status| condition::is_true(&status.conditions, ConditionType::Ready))
@@ -84,38 +77,24 @@ impl Queues {
     }
 
     /// A Package changed.
-    pub fn package(&self, store: &Store<Package>, change: Change<'_, Package>) {
-        let (old, new) = match &change {
-            Change::Restarted => return self.packages.extend(all(store)),
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
+    pub fn package(&self, name: &ObjectRef<Package>, change: Change<'_, Package>) {
+        let (old, new) = change.sides();
         let Some(object) = new.or(old) else { return };
         if is_edited(old, new) {
-            self.packages.push(ObjectRef::from_obj(object));
+            self.packages.push(name.clone());
         }
         let namespace = namespace_of(object);
         self.functions.extend(self.index.functions.of(&namespace, Target::Package(&object.name_any())));
     }
 
     /// A Function changed. Triggers care for its labels, weight and whether it serves.
-    pub fn function(&self, store: &Store<Function>, change: Change<'_, Function>) {
-        let (old, new) = match &change {
-            Change::Restarted => {
-                let objects = store.state();
-                self.index.functions.reset(objects.iter().map(AsRef::as_ref));
-                self.index.uids.reset(objects.iter().map(AsRef::as_ref));
-                self.gateways.notify_one();
-                return self.functions.extend(objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())));
-            }
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
+    pub fn function(&self, name: &ObjectRef<Function>, change: Change<'_, Function>) {
+        let (old, new) = change.sides();
         let Some(object) = new.or(old) else { return };
-        self.index.functions.change(old, new);
-        self.index.uids.change(old, new);
+        self.index.functions.change(name, old, new);
+        self.index.uids.change(name, old, new);
         if is_edited(old, new) {
-            self.functions.push(ObjectRef::from_obj(object));
+            self.functions.push(name.clone());
         }
         if new.is_none() {
             self.gateways.notify_one();
@@ -129,27 +108,20 @@ impl Queues {
             let namespace = namespace_of(object);
             self.triggers.extend(self.index.triggers.of(&namespace, Target::Function(&object.name_any())));
             self.triggers.extend(self.index.triggers.of(&namespace, Target::Selector));
+            for (key, value) in [old, new].into_iter().flatten().flat_map(|version| version.labels()) {
+                self.triggers.extend(self.index.triggers.of(&namespace, Target::Label(key, value)));
+            }
         }
     }
 
     /// An HTTPTrigger changed. Those that want the same route may have lost it, or got it.
-    pub fn trigger(&self, store: &Store<HTTPTrigger>, change: Change<'_, HTTPTrigger>) {
-        let (old, new) = match &change {
-            Change::Restarted => {
-                let objects = store.state();
-                self.index.triggers.reset(objects.iter().map(AsRef::as_ref));
-                self.gateways.notify_one();
-                return self.triggers.extend(objects.iter().map(|object| ObjectRef::from_obj(object.as_ref())));
-            }
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
-        let Some(object) = new.or(old) else { return };
-        self.index.triggers.change(old, new);
+    pub fn trigger(&self, name: &ObjectRef<HTTPTrigger>, change: Change<'_, HTTPTrigger>) {
+        let (old, new) = change.sides();
+        self.index.triggers.change(name, old, new);
         if !is_edited(old, new) {
             return;
         }
-        self.triggers.push(ObjectRef::from_obj(object));
+        self.triggers.push(name.clone());
         for version in [old, new].into_iter().flatten() {
             routes(version, &mut |namespace, target| self.triggers.extend(self.index.triggers.of(namespace, target)));
         }
@@ -159,18 +131,9 @@ impl Queues {
     }
 
     /// A pod of an Environment changed.
-    pub fn pod(&self, store: &Store<Pod>, change: Change<'_, Pod>) {
-        let (old, new) = match &change {
-            Change::Restarted => {
-                let objects = store.state();
-                self.index.ages.reset(objects.iter().map(AsRef::as_ref));
-                self.index.pods.reset(objects.iter().map(AsRef::as_ref));
-                return self.restarted.notify_one();
-            }
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
-        self.index.pods.change(old, new);
+    pub fn pod(&self, name: &ObjectRef<Pod>, change: Change<'_, Pod>) {
+        let (old, new) = change.sides();
+        self.index.pods.change(name, old, new);
         self.index.ages.change(old, new);
         for pod in [old, new].into_iter().flatten() {
             let namespace = namespace_of(pod);
@@ -185,92 +148,74 @@ impl Queues {
     }
 
     /// A Deployment of ours changed.
-    pub fn deployment(&self, store: &Store<Deployment>, change: Change<'_, Deployment>) {
-        let (old, new) = match &change {
-            Change::Restarted => {
-                let objects = store.state();
-                self.index.deployments.reset(objects.iter().map(AsRef::as_ref));
-                return self.restarted.notify_one();
-            }
-            Change::Applied { old, new } => (old.as_deref(), Some(*new)),
-            Change::Deleted(object) => (Some(*object), None),
-        };
-        self.index.deployments.change(old, new);
+    pub fn deployment(&self, name: &ObjectRef<Deployment>, change: Change<'_, Deployment>) {
+        let (old, new) = change.sides();
+        self.index.deployments.change(name, old, new);
         if let Some(object) = new.or(old) {
             self.owners(object);
         }
     }
 
     /// A Service of ours changed.
-    pub fn service(&self, _: &Store<Service>, change: Change<'_, Service>) {
+    pub fn service(&self, _: &ObjectRef<Service>, change: Change<'_, Service>) {
         self.made(&change);
     }
 
     /// An EndpointSlice of ours changed.
-    pub fn slice(&self, _: &Store<EndpointSlice>, change: Change<'_, EndpointSlice>) {
+    pub fn slice(&self, _: &ObjectRef<EndpointSlice>, change: Change<'_, EndpointSlice>) {
         self.made(&change);
     }
 
     /// An Ingress of ours changed.
-    pub fn ingress(&self, _: &Store<Ingress>, change: Change<'_, Ingress>) {
+    pub fn ingress(&self, _: &ObjectRef<Ingress>, change: Change<'_, Ingress>) {
         self.made(&change);
     }
 
     /// A PodDisruptionBudget of ours changed.
-    pub fn budget(&self, _: &Store<PodDisruptionBudget>, change: Change<'_, PodDisruptionBudget>) {
+    pub fn budget(&self, _: &ObjectRef<PodDisruptionBudget>, change: Change<'_, PodDisruptionBudget>) {
         self.made(&change);
     }
 
     /// A NetworkPolicy of ours changed.
-    pub fn policy(&self, _: &Store<NetworkPolicy>, change: Change<'_, NetworkPolicy>) {
+    pub fn policy(&self, _: &ObjectRef<NetworkPolicy>, change: Change<'_, NetworkPolicy>) {
         self.made(&change);
     }
 
     /// An IngressClass changed.
-    pub fn class(&self, _: &Store<IngressClass>, change: Change<'_, IngressClass>) {
-        match change {
-            Change::Restarted => self.restarted.notify_one(),
-            Change::Applied { .. } | Change::Deleted(_) => {
-                self.triggers.extend(self.index.triggers.of("", Target::IngressClass));
-            }
-        }
+    pub fn class(&self, _: &ObjectRef<IngressClass>, _: Change<'_, IngressClass>) {
+        self.triggers.extend(self.index.triggers.of("", Target::IngressClass));
     }
 
     /// A Secret changed.
-    pub fn secret(&self, _: &Store<PartialObjectMeta<Secret>>, change: Change<'_, PartialObjectMeta<Secret>>) {
-        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change else {
-            return self.restarted.notify_one();
-        };
+    pub fn secret(&self, _: &ObjectRef<PartialObjectMeta<Secret>>, change: Change<'_, PartialObjectMeta<Secret>>) {
+        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change;
         self.functions.extend(self.index.functions.of(&namespace_of(object), Target::Secret(&object.name_any())));
     }
 
     /// A ConfigMap changed.
     pub fn config_map(
         &self,
-        _: &Store<PartialObjectMeta<ConfigMap>>,
+        _: &ObjectRef<PartialObjectMeta<ConfigMap>>,
         change: Change<'_, PartialObjectMeta<ConfigMap>>,
     ) {
-        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change else {
-            return self.restarted.notify_one();
-        };
+        let (Change::Applied { new: object, .. } | Change::Deleted(object)) = change;
         self.functions.extend(self.index.functions.of(&namespace_of(object), Target::ConfigMap(&object.name_any())));
     }
 
     /// A proxy pod changed.
-    pub fn proxy(&self, _: &Store<Pod>, _: Change<'_, Pod>) {
+    pub fn proxy(&self, _: &ObjectRef<Pod>, _: Change<'_, Pod>) {
         self.proxies.notify_one();
         self.gateways.notify_one();
     }
 
     /// Proxies told something.
-    pub fn told(&self, functions: &Store<Function>, wakes: Wakes) {
+    pub fn told(&self, functions: &Objects<Function>, wakes: Wakes) {
         self.functions.extend(wakes.functions);
         self.triggers.extend(wakes.triggers);
         for reference in wakes.uids.iter().filter_map(|uid| self.index.uids.get(uid)) {
             // A pool may have to grow for it.
             if let Some(function) = functions.get(&reference) {
-                let namespace = reference.namespace.clone().unwrap_or_default();
-                self.environments.push(ObjectRef::new(&function.spec.environment).within(&namespace));
+                self.environments.push(ObjectRef::new(&function.spec.environment).within(reference.namespace()));
             }
             self.functions.push(reference);
         }
@@ -281,7 +226,6 @@ impl Queues {
         match change {
             Change::Applied { old: Some(_), new: object } | Change::Deleted(object) => self.owners(*object),
             Change::Applied { old: None, .. } => {}
-            Change::Restarted => self.restarted.notify_one(),
         }
     }
 
@@ -311,12 +255,4 @@ fn is_edited<K: Resource>(old: Option<&K>, new: Option<&K>) -> bool {
         || old.labels != new.labels
         || old.annotations != new.annotations
         || old.deletion_timestamp != new.deletion_timestamp
-}
-
-fn all<K>(store: &Store<K>) -> Vec<ObjectRef<K>>
-where
-    K: Lookup<DynamicType = ()> + Clone + Debug + 'static,
-    ObjectRef<K>: Hash + Eq,
-{
-    store.state().iter().map(|object| ObjectRef::from_obj(object.as_ref())).collect()
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::cache::Cache;
@@ -23,9 +23,6 @@ use crate::{environment, function, http_trigger, order_key, package, proxies, sc
 const IDLE_CONNECTIONS: usize = 4;
 /// Pods come and go together; an Environment is looked at once for all of it.
 const GATHER_PODS: Duration = Duration::from_millis(50);
-
-/// When watches are broken off, several begin anew together.
-const GATHER_RESTARTS: Duration = Duration::from_secs(1);
 
 /// Why the operator ends by itself.
 #[derive(thiserror::Error, Debug)]
@@ -95,8 +92,6 @@ async fn drive(context: Arc<Context>) {
         return;
     }
     let queues = context.queues.clone();
-    // A new leader looks at everything once: what the last one was doing is not known.
-    queues.restarted.notify_one();
     let told = {
         let (queues, functions) = (queues.clone(), context.cache.functions.clone());
         move |wakes| queues.told(&functions, wakes)
@@ -109,43 +104,40 @@ async fn drive(context: Arc<Context>) {
         context.metrics.clone(),
         told,
     );
-    let pace = Pace { concurrency: context.settings.concurrency, debounce: Duration::ZERO };
-    let pool_pace = Pace { debounce: GATHER_PODS, ..pace };
+    let pace = Pace::of(context.settings.concurrency);
     let cache = &context.cache;
     let shared = || Arc::clone(&context);
-    let again = async {
-        loop {
-            queues.restarted.notified().await;
-            everything(&context);
-            tokio::time::sleep(GATHER_RESTARTS).await;
-        }
-    };
-    tokio::join!(
-        again,
-        follow,
-        context.gateways.run(Arc::clone(&queues.gateways)),
-        scale::run(shared()),
-        controller::run(
-            shared(),
-            queues.environments.clone(),
-            cache.environments.clone(),
-            pool_pace,
-            environment::reconcile
-        ),
-        controller::run(shared(), queues.packages.clone(), cache.packages.clone(), pace, package::reconcile),
-        controller::run(shared(), queues.functions.clone(), cache.functions.clone(), pace, function::reconcile),
-        controller::run(shared(), queues.triggers.clone(), cache.triggers.clone(), pace, http_trigger::reconcile),
-    );
+    everything(&context);
+    // Each on its own: one that was woken must not have all others polled. They end when this does.
+    let mut drivers = JoinSet::new();
+    drivers.spawn(follow);
+    drivers.spawn(scale::run(shared()));
+    drivers.spawn({
+        let (context, bell) = (shared(), Arc::clone(&queues.gateways));
+        async move { context.gateways.run(bell).await }
+    });
+    let pools = Pace { debounce: GATHER_PODS, ..pace };
+    let (queue, store) = (queues.environments.clone(), cache.environments.clone());
+    drivers.spawn(controller::run(shared(), queue, store, pools, environment::reconcile));
+    let (queue, store) = (queues.packages.clone(), cache.packages.clone());
+    let packages = Pace { resync: package::VERIFY, ..pace };
+    drivers.spawn(controller::run(shared(), queue, store, packages, package::reconcile));
+    let (queue, store) = (queues.functions.clone(), cache.functions.clone());
+    drivers.spawn(controller::run(shared(), queue, store, pace, function::reconcile));
+    let (queue, store) = (queues.triggers.clone(), cache.triggers.clone());
+    drivers.spawn(controller::run(shared(), queue, store, pace, http_trigger::reconcile));
+    // None of them ends by itself, unless it panics.
+    drivers.join_next().await;
 }
 
-/// Has everything looked at.
+/// Has everything looked at: what the last leader was doing is not known.
 fn everything(context: &Context) {
     let Context { cache, queues, .. } = context;
     let Cache { environments, packages, functions, triggers, .. } = cache;
-    queues.environments.extend(environments.state().iter().map(|it| ObjectRef::from_obj(it.as_ref())));
-    queues.packages.extend(packages.state().iter().map(|it| ObjectRef::from_obj(it.as_ref())));
-    queues.functions.extend(functions.state().iter().map(|it| ObjectRef::from_obj(it.as_ref())));
-    queues.triggers.extend(triggers.state().iter().map(|it| ObjectRef::from_obj(it.as_ref())));
+    queues.environments.extend(environments.names());
+    queues.packages.extend(packages.names());
+    queues.functions.extend(functions.names());
+    queues.triggers.extend(triggers.names());
     queues.gateways.notify_one();
 }
 

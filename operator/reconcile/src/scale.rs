@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::runtime::reflector::ObjectRef;
 use muon_crds::Function;
 use muon_crds::words::{self, State};
 
@@ -16,6 +15,7 @@ use crate::cache::Cache;
 use crate::context::Context;
 use crate::place::namespace_of;
 use crate::proxies::refresh;
+use crate::reference::ObjectRef;
 
 /// How often the pools' gauges are counted.
 const COUNT: Duration = Duration::from_secs(10);

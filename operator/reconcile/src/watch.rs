@@ -1,25 +1,31 @@
 //! One watch per kind: into a store, slimmed, and each change told to whoever depends on it.
+//!
+//! A list is taken as the changes that it comes to: what has the version that the store has is not even looked at, and
+//! what the list does not name is gone. So a list anew, after a broken watch, costs the reading of it and
+//! no more, and needs no second copy of everything.
 
-use std::fmt::Debug;
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use kube::api::Api;
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::store::Writer;
-use kube::runtime::reflector::{Lookup, ObjectRef, Store};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, reflector};
-use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
 
 use crate::metrics::Metrics;
+use crate::objects::{Form, Objects, Stored, version};
+use crate::readable::Readable;
+use crate::reference::ObjectRef;
 
-/// What a watch has just put into its store.
+/// Objects of one page of a list: as many as are in memory at once beside the store.
+const PAGE: u32 = 100;
+
+/// What a watch has just put into its store, or taken out.
 pub enum Change<'a, K> {
-    /// An object is new or changed; `old` is what the store had before.
+    /// An object is new or changed.
     Applied {
         /// What the store had before.
         old: Option<Arc<K>>,
@@ -28,56 +34,64 @@ pub enum Change<'a, K> {
     },
     /// An object is gone.
     Deleted(&'a K),
-    /// The whole store was read anew.
-    Restarted,
 }
 
-/// Bounds of what kinds must have to be watched.
-pub trait Watched:
-    Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + Send + Sync + 'static
-{
+impl<K> Change<'_, K> {
+    /// Before and after.
+    pub fn sides(&self) -> (Option<&K>, Option<&K>) {
+        match self {
+            Self::Applied { old, new } => (old.as_deref(), Some(new)),
+            Self::Deleted(object) => (Some(object), None),
+        }
+    }
 }
 
-impl<K> Watched for K where
-    K: Resource<DynamicType = ()> + Lookup<DynamicType = ()> + Clone + Debug + Send + Sync + 'static
-{
+/// How a kind is watched.
+pub fn paged(config: watcher::Config) -> watcher::Config {
+    config.page_size(PAGE)
 }
 
 /// A store and the watch that fills it; the watch runs while the future is polled and never ends.
-pub fn watch<K: Watched + DeserializeOwned>(
+pub fn watch<K: Stored>(
     api: Api<K>,
     config: watcher::Config,
-    on: impl FnMut(&Store<K>, Change<'_, K>) + Send + 'static,
-) -> (Store<K>, impl Future<Output = ()> + Send) {
-    into_store(watcher::watcher(api, config).boxed(), on)
+    form: Form,
+    on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
+) -> (Objects<K>, impl Future<Output = ()> + Send) {
+    into_store(watcher::watcher(api, paged(config)).boxed(), form, on)
 }
 
 /// As [`watch`], of objects that users write: one that cannot be read is passed over, said once per version, and
 /// the rest of the watch goes on.
-pub fn watch_guarded<K: Watched + DeserializeOwned>(
-    api: Api<DeserializeGuard<K>>,
+pub fn watch_guarded<K: Stored>(
+    api: Api<Readable<K>>,
     config: watcher::Config,
+    form: Form,
     metrics: Metrics,
-    on: impl FnMut(&Store<K>, Change<'_, K>) + Send + 'static,
-) -> (Store<K>, impl Future<Output = ()> + Send) {
-    let events = watcher::watcher(api, config).filter_map(move |event| {
+    on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
+) -> (Objects<K>, impl Future<Output = ()> + Send) {
+    let events = watcher::watcher(api, paged(config)).filter_map(move |event| {
         let readable = match event {
-            Ok(event) => readable(event, &metrics).map(Ok),
+            Ok(event) => readable(event, |kind| metrics.malformed(kind)).map(Ok),
             Err(error) => Some(Err(error)),
         };
         std::future::ready(readable)
     });
-    into_store(events.boxed(), on)
+    into_store(events.boxed(), form, on)
 }
 
-fn readable<K: Watched>(event: Event<DeserializeGuard<K>>, metrics: &Metrics) -> Option<Event<K>> {
-    let read = |guard: DeserializeGuard<K>| match guard.0 {
-        Ok(object) => Some(object),
-        Err(invalid) => {
-            let kind = <K as Resource>::kind(&()).into_owned();
-            let (namespace, name) = (invalid.metadata.namespace, invalid.metadata.name);
-            warn!(kind, namespace, name, error = invalid.error, "passed over: this object is not of its kind's form");
-            metrics.malformed(&kind);
+/// The event, if its object can be read; one that cannot is said, and `count` told its kind.
+pub fn readable<K>(event: Event<Readable<K>>, count: impl Fn(&str)) -> Option<Event<K>>
+where
+    K: kube::Resource<DynamicType = ()> + DeserializeOwned,
+{
+    let read = |object: Readable<K>| match object {
+        Readable::Object(object) => Some(*object),
+        Readable::Malformed { meta, error } => {
+            let kind = K::kind(&()).into_owned();
+            let (namespace, name) = (meta.namespace, meta.name);
+            warn!(kind, namespace, name, error, "passed over: this object is not of its kind's form");
+            count(&kind);
             None
         }
     };
@@ -91,57 +105,100 @@ fn readable<K: Watched>(event: Event<DeserializeGuard<K>>, metrics: &Metrics) ->
 }
 
 /// As [`watch`], over a stream that the caller made.
-pub fn from_events<K: Watched>(
+pub fn from_events<K: Stored>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
-    on: impl FnMut(&Store<K>, Change<'_, K>) + Send + 'static,
-) -> (Store<K>, impl Future<Output = ()> + Send) {
-    into_store(events.boxed(), on)
+    form: Form,
+    on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
+) -> (Objects<K>, impl Future<Output = ()> + Send) {
+    into_store(events.boxed(), form, on)
 }
 
-fn into_store<K: Watched>(
+fn into_store<K: Stored>(
     events: impl Stream<Item = watcher::Result<Event<K>>> + Send + Unpin + 'static,
-    mut on: impl FnMut(&Store<K>, Change<'_, K>) + Send + 'static,
-) -> (Store<K>, impl Future<Output = ()> + Send) {
-    let (store, mut writer): (Store<K>, Writer<K>) = reflector::store();
-    let reader = store.clone();
+    form: Form,
+    on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
+) -> (Objects<K>, impl Future<Output = ()> + Send) {
+    let store = Objects::new(form);
+    let mut filler = Filler { store: store.clone(), listed: None, on };
     let run = async move {
-        let mut events = std::pin::pin!(events.default_backoff().modify(slim));
+        let mut events = std::pin::pin!(events.default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                Ok(event) => take(&mut writer, &reader, event, &mut on),
-                Err(error) => debug!(kind = %<K as Resource>::kind(&()), %error, "watch broken off; it starts again"),
+                Ok(event) => filler.take(event),
+                Err(error) => debug!(kind = %K::kind(&()), %error, "watch broken off; it starts again"),
             }
         }
     };
     (store, run)
 }
 
-fn take<K: Watched>(
-    writer: &mut Writer<K>,
-    store: &Store<K>,
-    event: Event<K>,
-    on: &mut impl FnMut(&Store<K>, Change<'_, K>),
-) {
-    let old = match &event {
-        Event::Apply(object) => store.get(&ObjectRef::from_obj(object)),
-        _ => None,
-    };
-    writer.apply_watcher_event(&event);
-    match &event {
-        Event::Apply(new) => on(store, Change::Applied { old, new }),
-        Event::Delete(object) => on(store, Change::Deleted(object)),
-        Event::InitDone => on(store, Change::Restarted),
-        Event::Init | Event::InitApply(_) => {}
+/// Puts a watch's events into a store.
+struct Filler<K, F> {
+    store: Objects<K>,
+    /// Names that the list which is being read has told.
+    listed: Option<HashSet<ObjectRef<K>>>,
+    on: F,
+}
+
+impl<K: Stored, F: FnMut(&ObjectRef<K>, Change<'_, K>)> Filler<K, F> {
+    fn take(&mut self, event: Event<K>) {
+        match event {
+            Event::Init => self.listed = Some(HashSet::new()),
+            Event::InitApply(object) => {
+                let name = self.store.shared(ObjectRef::from_obj(&object));
+                self.apply(&name, object);
+                if let Some(listed) = &mut self.listed {
+                    listed.insert(name);
+                }
+            }
+            Event::InitDone => {
+                let listed = self.listed.take().unwrap_or_default();
+                let mut gone = self.store.names();
+                gone.retain(|name| !listed.contains(name));
+                for name in gone {
+                    if let Some(object) = self.store.remove(&name) {
+                        (self.on)(&name, Change::Deleted(&object));
+                    }
+                }
+                self.store.fill();
+            }
+            Event::Apply(object) => {
+                let name = self.store.shared(ObjectRef::from_obj(&object));
+                self.apply(&name, object);
+            }
+            Event::Delete(object) => {
+                let name = self.store.shared(ObjectRef::from_obj(&object));
+                // As the store had it: that is what its indexes know.
+                match self.store.remove(&name) {
+                    Some(old) => (self.on)(&name, Change::Deleted(&old)),
+                    None => (self.on)(&name, Change::Deleted(&object)),
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, name: &ObjectRef<K>, mut object: K) {
+        let new = version(&object);
+        if new != 0 && self.store.version(name) == Some(new) {
+            return;
+        }
+        slim(&mut object);
+        let old = self.store.put(name.clone(), &object);
+        (self.on)(name, Change::Applied { old, new: &object });
     }
 }
 
 /// What nobody of ours reads is not kept: it can be most of an object.
-fn slim<K: Resource>(object: &mut K) {
-    object.managed_fields_mut().clear();
-    object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+fn slim<K: kube::Resource>(object: &mut K) {
     let meta = object.meta_mut();
     meta.managed_fields = None;
-    if meta.annotations.as_ref().is_some_and(std::collections::BTreeMap::is_empty) {
-        meta.annotations = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        if annotations.is_empty() {
+            meta.annotations = None;
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

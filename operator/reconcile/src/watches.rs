@@ -5,47 +5,49 @@ use std::pin::Pin;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
-use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt as _;
-use kube::runtime::reflector::Store;
 use kube::runtime::watcher::{Config, watcher};
 use kube::{Client, Resource};
 use muon_crds::words;
-use serde::de::DeserializeOwned;
 
 use crate::cache::Cache;
 use crate::metrics::Metrics;
+use crate::objects::{Form, Objects, Stored};
 use crate::queues::Queues;
-use crate::watch::{Change, Watched, from_events, watch, watch_guarded};
+use crate::readable::Readable;
+use crate::reference::ObjectRef;
+use crate::watch::{Change, from_events, paged, watch, watch_guarded};
 
 /// A watch that is running; it never ends by itself.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Tells the queues of a change.
-type Tell<K> = fn(&Queues, &Store<K>, Change<'_, K>);
+type Tell<K> = fn(&Queues, &ObjectRef<K>, Change<'_, K>);
 
-/// Starts nothing yet: gives the stores, and the watches that fill them while they are polled.
+/// Starts nothing yet: gives the stores, and the watches that fill them while they are polled. Kinds that grow with
+/// the number of Functions are kept packed.
 pub fn all(client: &Client, namespace: &str, queues: &Queues, metrics: &Metrics) -> (Cache, Vec<Running>) {
     let mut start = Start { client, queues, metrics, running: Vec::new() };
     let ours = Config::default().labels(&format!("{}={}", words::MANAGED_BY, words::MUON));
     let environments = Config::default().labels(words::ENVIRONMENT);
     let proxies = Config::default().labels(&crate::proxies::selector());
     let cache = Cache {
-        environments: start.guarded(Queues::environment),
-        packages: start.guarded(Queues::package),
-        functions: start.guarded(Queues::function),
-        triggers: start.guarded(Queues::trigger),
-        deployments: start.plain(ours.clone(), Queues::deployment),
-        pods: start.plain(environments, Queues::pod),
-        services: start.plain(ours.clone(), Queues::service),
-        slices: start.plain(ours.clone(), Queues::slice),
-        ingresses: start.plain(ours.clone(), Queues::ingress),
-        policies: start.plain(ours.clone(), Queues::policy),
-        budgets: start.plain(ours, Queues::budget),
-        classes: start.plain(Config::default(), Queues::class),
+        environments: start.guarded(Form::Plain, Queues::environment),
+        packages: start.guarded(Form::Packed, Queues::package),
+        functions: start.guarded(Form::Packed, Queues::function),
+        triggers: start.guarded(Form::Packed, Queues::trigger),
+        deployments: start.plain(ours.clone(), Form::Plain, Queues::deployment),
+        pods: start.plain(environments, Form::Plain, Queues::pod),
+        services: start.plain(ours.clone(), Form::Packed, Queues::service),
+        slices: start.plain(ours.clone(), Form::Plain, Queues::slice),
+        ingresses: start.plain(ours.clone(), Form::Packed, Queues::ingress),
+        policies: start.plain(ours.clone(), Form::Plain, Queues::policy),
+        budgets: start.plain(ours, Form::Plain, Queues::budget),
+        classes: start.plain(Config::default(), Form::Plain, Queues::class),
         secrets: start.metadata::<Secret>(Queues::secret),
         config_maps: start.metadata::<ConfigMap>(Queues::config_map),
-        proxies: start.watched(Api::namespaced(client.clone(), namespace), proxies, Queues::proxy),
+        proxies: start.watched(Api::namespaced(client.clone(), namespace), proxies, Form::Plain, Queues::proxy),
         index: std::sync::Arc::clone(&queues.index),
     };
     (cache, start.running)
@@ -59,40 +61,40 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn guarded<K: Watched + DeserializeOwned>(&mut self, tell: Tell<K>) -> Store<K> {
+    fn guarded<K: Stored>(&mut self, form: Form, tell: Tell<K>) -> Objects<K> {
         let (queues, metrics) = (self.queues.clone(), self.metrics.clone());
-        let api: Api<DeserializeGuard<K>> = Api::all(self.client.clone());
-        let told = move |store: &Store<K>, change: Change<'_, K>| tell(&queues, store, change);
-        let (store, run) = watch_guarded(api, Config::default(), metrics, told);
+        let api: Api<Readable<K>> = Api::all(self.client.clone());
+        let told = move |name: &ObjectRef<K>, change: Change<'_, K>| tell(&queues, name, change);
+        let (store, run) = watch_guarded(api, Config::default(), form, metrics, told);
         self.running.push(Box::pin(run));
         store
     }
 
-    fn plain<K: Watched + DeserializeOwned>(&mut self, config: Config, tell: Tell<K>) -> Store<K> {
-        self.watched(Api::all(self.client.clone()), config, tell)
+    fn plain<K: Stored>(&mut self, config: Config, form: Form, tell: Tell<K>) -> Objects<K> {
+        self.watched(Api::all(self.client.clone()), config, form, tell)
     }
 
-    fn watched<K: Watched + DeserializeOwned>(&mut self, api: Api<K>, config: Config, tell: Tell<K>) -> Store<K> {
+    fn watched<K: Stored>(&mut self, api: Api<K>, config: Config, form: Form, tell: Tell<K>) -> Objects<K> {
         let queues = self.queues.clone();
-        let (store, run) = watch(api, config, move |store, change| tell(&queues, store, change));
+        let (store, run) = watch(api, config, form, move |name, change| tell(&queues, name, change));
         self.running.push(Box::pin(run));
         store
     }
 
     /// Metadata only: the API server never sends the values. Of the metadata, name and version are kept.
-    fn metadata<K>(&mut self, tell: Tell<PartialObjectMeta<K>>) -> Store<PartialObjectMeta<K>>
+    fn metadata<K>(&mut self, tell: Tell<PartialObjectMeta<K>>) -> Objects<PartialObjectMeta<K>>
     where
-        K: Watched + DeserializeOwned + Resource<Scope = NamespaceResourceScope>,
+        K: Stored + Resource<Scope = NamespaceResourceScope>,
     {
         let queues = self.queues.clone();
         let api: Api<PartialObjectMeta<K>> = Api::all(self.client.clone());
-        let events = watcher(api, Config::default()).modify(|object| {
+        let events = watcher(api, paged(Config::default())).modify(|object| {
             object.types = None;
             object.metadata.labels = None;
             object.metadata.annotations = None;
             object.metadata.owner_references = None;
         });
-        let (store, run) = from_events(events, move |store, change| tell(&queues, store, change));
+        let (store, run) = from_events(events, Form::Packed, move |name, change| tell(&queues, name, change));
         self.running.push(Box::pin(run));
         store
     }
