@@ -53,14 +53,14 @@ async fn run(listen: u16, backend: u16) -> Result<(), Box<dyn Error>> {
     });
     let config = Config { agent_port: 18889, access_log: false, ..Config::new("warm", "http://127.0.0.1:1") };
     let proxy = Proxy::new(config, Signer::from_seed(&[7; 32])?, Arc::new(Nobody), &prometheus::Registry::new())?;
-    let function = serde_json::from_value(json!({
+    let function: muon_crds::Function = serde_json::from_value(json!({
         "apiVersion": "muon.dev/v1alpha1", "kind": "Function",
         "metadata": {"name": "hello", "namespace": "demo", "uid": "uid-hello", "resourceVersion": "1"},
         "spec": {"environment": "test", "package": "p"},
         "status": {"serving": {"revision": "r1", "digest": "sha256:00", "mode": "Pool", "environment": "test",
             "concurrency": 10000, "timeoutSeconds": 60, "max": 1}},
     }))?;
-    let trigger = serde_json::from_value(json!({
+    let trigger: muon_crds::HTTPTrigger = serde_json::from_value(json!({
         "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger",
         "metadata": {"name": "hello", "namespace": "demo", "resourceVersion": "1"},
         "spec": {"host": "hello.demo", "pathPrefix": "/", "function": {"name": "hello"}, "ingress": {}},
@@ -72,8 +72,8 @@ async fn run(listen: u16, backend: u16) -> Result<(), Box<dyn Error>> {
         "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
     }))?;
     proxy.apply([
-        Change::Function(Event::Apply(function)),
-        Change::Trigger(Event::Apply(trigger)),
+        Change::Function(Event::Apply(function.into())),
+        Change::Trigger(Event::Apply(trigger.into())),
         Change::Pod(Event::Apply(pod)),
         Change::Function(Event::Listed),
         Change::Trigger(Event::Listed),

@@ -4,8 +4,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1;
-use muon_crds::{Function, HTTPTrigger};
-use muon_routes::{Changed, Event, FunctionChange, PodIndex, Table};
+use muon_routes::{Changed, Event, FunctionChange, FunctionEntry, PodIndex, Table, TriggerEntry};
 
 use crate::proxy::Proxy;
 use crate::served::Served;
@@ -16,9 +15,9 @@ use crate::served::Served;
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Of the HTTPTriggers.
-    Trigger(Event<HTTPTrigger>),
+    Trigger(Event<TriggerEntry>),
     /// Of the Functions.
-    Function(Event<Function>),
+    Function(Event<FunctionEntry>),
     /// Of the Pods with the label `muon.dev/environment`.
     Pod(Event<v1::Pod>),
 }

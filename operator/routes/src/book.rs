@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use kube::ResourceExt as _;
-use muon_crds::HTTPTrigger;
 use muon_crds::http_trigger::Selector;
 
-use crate::event::{Event, Listing, resource_version};
+use crate::entry::{FunctionEntry, Labels, TriggerEntry};
+use crate::event::{Event, Listing};
 use crate::function::Function;
 use crate::host::ClusterName;
 use crate::map::Map;
-use crate::route::{Key, Route, Target};
+use crate::route::{Route, Target};
 use crate::selector::holds;
 use crate::table::{Choice, Selected, Table};
-use crate::weight::weight;
 
 /// All that is known of routes and functions, and the table made of it.
 #[derive(Debug, Default)]
@@ -41,14 +39,6 @@ struct Candidate {
     function: Arc<Function>,
     labels: Labels,
     weight: u32,
-}
-
-/// `key=value`, a line each: there are many functions, and their labels are looked at when something changes only.
-type Labels = Arc<str>;
-
-fn labels(of: &BTreeMap<String, String>) -> Labels {
-    let lines: Vec<String> = of.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    lines.join("\n").into()
 }
 
 fn selected(selector: &Selector, labels: &str) -> bool {
@@ -79,20 +69,18 @@ impl Book {
     }
 
     /// Applies an event of the Functions. Says which changed: those whose UIDs are gone, and those that are new or other.
-    pub fn function(&mut self, event: Event<muon_crds::Function>) -> Vec<FunctionChange> {
+    pub fn function(&mut self, event: Event<impl Into<FunctionEntry>>) -> Vec<FunctionChange> {
         match event {
             Event::Relist => self.functions.begin(),
-            Event::Apply(function) => {
-                let lean = Function::of(&function);
-                self.functions.tell(lean.key(), resource_version(function.resource_version().as_deref()));
-                let labels = labels(function.labels());
-                let weight = weight(Some(function.annotations())).unwrap_or(0);
-                return self.put(lean, labels, weight).into_iter().collect();
+            Event::Apply(object) => {
+                let FunctionEntry { version, function, labels, weight } = object.into();
+                self.functions.tell(function.key(), version);
+                return self.put(function, labels, weight).into_iter().collect();
             }
-            Event::Delete(function) => {
-                let lean = Function::of(&function);
-                self.functions.tell(lean.key(), resource_version(function.resource_version().as_deref()));
-                return self.drop_function(lean.key()).into_iter().collect();
+            Event::Delete(object) => {
+                let FunctionEntry { version, function, .. } = object.into();
+                self.functions.tell(function.key(), version);
+                return self.drop_function(function.key()).into_iter().collect();
             }
             Event::Listed => {
                 let known = self.namespaces.values().flat_map(|namespace| namespace.functions.values());
@@ -104,13 +92,12 @@ impl Book {
     }
 
     /// Applies an event of the HTTPTriggers.
-    pub fn trigger(&mut self, event: Event<HTTPTrigger>) {
+    pub fn trigger(&mut self, event: Event<impl Into<TriggerEntry>>) {
         match event {
             Event::Relist => self.triggers.begin(),
-            Event::Apply(trigger) => {
-                let key = Key::of(&trigger);
-                self.triggers.tell(key.as_str(), resource_version(trigger.resource_version().as_deref()));
-                let route = Route::of(&trigger).ok();
+            Event::Apply(object) => {
+                let TriggerEntry { version, key, route } = object.into();
+                self.triggers.tell(key.as_str(), version);
                 let same = match (self.routes.get(key.as_str()), &route) {
                     (Some(old), Some(new)) => same(old, new),
                     (None, None) => true,
@@ -119,14 +106,14 @@ impl Book {
                 if !same {
                     self.drop_route(key.as_str());
                     if let Some(route) = route {
-                        self.add_route(Arc::new(route));
+                        self.add_route(Arc::from(route));
                     }
                 }
             }
-            Event::Delete(trigger) => {
-                let key = Key::of(&trigger).to_string();
-                self.triggers.tell(&key, resource_version(trigger.resource_version().as_deref()));
-                self.drop_route(&key);
+            Event::Delete(object) => {
+                let TriggerEntry { version, key, .. } = object.into();
+                self.triggers.tell(key.as_str(), version);
+                self.drop_route(key.as_str());
             }
             Event::Listed => {
                 for key in self.triggers.end(self.routes.values().map(|route| route.key.as_str())) {

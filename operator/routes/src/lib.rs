@@ -13,6 +13,7 @@
 
 mod book;
 mod conflict;
+mod entry;
 mod event;
 mod function;
 mod home;
@@ -30,6 +31,7 @@ mod weight;
 
 pub use book::{Book, FunctionChange};
 pub use conflict::{Finding, findings};
+pub use entry::{FunctionEntry, TriggerEntry};
 pub use event::{Event, resource_version};
 pub use function::Function;
 pub use home::{home, score};

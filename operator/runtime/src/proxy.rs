@@ -19,7 +19,7 @@ use crate::flags::{Identity, ProxyFlags};
 use crate::peers;
 use crate::shutdown::Shutdown;
 use crate::store_address;
-use crate::watches::{changes, follow};
+use crate::watches::{changes, follow, follow_readable};
 
 /// Serves until the signal to stop, and then until what is in flight has ended.
 pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
@@ -88,13 +88,15 @@ fn watch(client: &Client, proxy: &Arc<Proxy>, identity: &Identity) {
         let proxy = Arc::clone(proxy);
         move |changes: Vec<Change>| proxy.apply(changes)
     };
-    let triggers = Api::<HTTPTrigger>::all(client.clone());
-    tokio::spawn(follow(triggers, watcher::Config::default(), changes(Change::Trigger, apply(proxy))));
-    let functions = Api::<Function>::all(client.clone());
-    tokio::spawn(follow(functions, watcher::Config::default(), changes(Change::Function, apply(proxy))));
+    let (mine, all) = (client.clone(), watcher::Config::default());
+    let hand_on = changes::<HTTPTrigger, _>(Change::Trigger, apply(proxy));
+    tokio::spawn(async move { follow_readable(&mine, all, hand_on).await });
+    let (mine, all) = (client.clone(), watcher::Config::default());
+    let hand_on = changes::<Function, _>(Change::Function, apply(proxy));
+    tokio::spawn(async move { follow_readable(&mine, all, hand_on).await });
     let pods = Api::<Pod>::all(client.clone());
     let ours = watcher::Config::default().labels(words::ENVIRONMENT);
-    tokio::spawn(follow(pods, ours, changes(Change::Pod, apply(proxy))));
+    tokio::spawn(follow(pods, ours, changes::<Pod, Pod>(Change::Pod, apply(proxy))));
     let proxies = Api::<Pod>::namespaced(client.clone(), &identity.namespace);
     let peers = Arc::clone(proxy);
     tokio::spawn(peers::follow(proxies, move |all: Vec<Peer>| peers.set_peers(all)));

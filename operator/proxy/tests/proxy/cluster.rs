@@ -117,7 +117,12 @@ impl Cluster {
             vec![Change::Pod(Event::Relist), Change::Function(Event::Relist), Change::Trigger(Event::Relist)];
         let mut state = self.state.lock().unwrap();
         changes.extend(state.pods.values().map(|pod| Change::Pod(Event::Apply(object(pod)))));
-        changes.extend(state.functions.values().map(|function| Change::Function(Event::Apply(object(function)))));
+        changes.extend(
+            state
+                .functions
+                .values()
+                .map(|function| Change::Function(Event::Apply(object::<Function>(function).into()))),
+        );
         changes.extend([Change::Pod(Event::Listed), Change::Function(Event::Listed), Change::Trigger(Event::Listed)]);
         proxy.apply(changes);
         state.proxies.push(Arc::clone(&proxy));
@@ -161,7 +166,7 @@ impl Cluster {
         merge(&mut function["status"]["serving"], serving);
         merge(&mut function["metadata"], metadata);
         self.state.lock().unwrap().functions.insert(name.to_owned(), function.clone());
-        self.tell(|| Change::Function(Event::Apply(object::<Function>(&function))));
+        self.tell(|| Change::Function(Event::Apply(object::<Function>(&function).into())));
         version
     }
 
@@ -172,7 +177,7 @@ impl Cluster {
             "metadata": {"name": name, "namespace": "demo", "resourceVersion": version.to_string(), "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": spec,
         });
-        self.tell(|| Change::Trigger(Event::Apply(object::<HTTPTrigger>(&trigger))));
+        self.tell(|| Change::Trigger(Event::Apply(object::<HTTPTrigger>(&trigger).into())));
     }
 
     /// A free pod that has been ready for long.

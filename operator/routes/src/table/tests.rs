@@ -170,8 +170,8 @@ fn what_a_reader_holds_never_changes() {
     let path = |table: &Table, path: &str| ask(table, Listener::Gateway, "muon-gateway.demo", "GET", path);
     assert_eq!((path(&before, "/a"), path(&before, "/b")), ("demo/t".to_owned(), "404".to_owned()));
     assert_eq!((path(&book.table(), "/a"), path(&book.table(), "/b")), ("404".to_owned(), "demo/t".to_owned()));
-    book.trigger(Event::Relist);
-    book.trigger(Event::Listed);
+    book.trigger(Event::<HTTPTrigger>::Relist);
+    book.trigger(Event::<HTTPTrigger>::Listed);
     assert_eq!(path(&book.table(), "/b"), "no host");
 }
 
