@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::error::Error;
 use crate::row::Row;
-use crate::sections::{bare, burst, cold, idle, kill, own, trigger, warm};
+use crate::sections::{bare, burst, cold, idle, kill, own, scale, trigger, warm};
 
 /// One subject. The order is that of a whole run.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) enum Section {
     Idle,
     /// Processes killed under load (row 19).
     Kill,
+    /// The control plane with 10,000 of each kind, on an API server of its own (rows 11 to 16).
+    Scale,
 }
 
 impl Section {
@@ -50,6 +52,7 @@ impl Section {
             Self::Trigger => trigger::rows(context).await,
             Self::Idle => idle::rows(context).await,
             Self::Kill => kill::rows(context).await,
+            Self::Scale => scale::rows(context).await,
         }
     }
 }

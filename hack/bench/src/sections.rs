@@ -6,5 +6,6 @@ pub(crate) mod cold;
 pub(crate) mod idle;
 pub(crate) mod kill;
 pub(crate) mod own;
+pub(crate) mod scale;
 pub(crate) mod trigger;
 pub(crate) mod warm;

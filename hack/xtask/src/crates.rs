@@ -40,7 +40,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "muon-store",
         ],
     ),
-    ("muon-bench", &["muon-crds"]),
+    ("muon-bench", &["muon-crds", "muon-routes", "muon-e2e"]),
     ("xtask", &[]),
 ];
 

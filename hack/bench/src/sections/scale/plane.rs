@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::Client;
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use muon_crds::words;
 use muon_e2e::control_plane::ControlPlane;
 use serde_json::json;
@@ -68,7 +68,12 @@ impl Plane {
         let keys = self.folder("public")?;
         std::fs::write(keys.join("public"), public)?;
         let mut command = self.command("store", STORE_ADMIN);
-        command.arg("--dir").arg(self.folder("blobs")?).arg("--order-dir").arg(keys).args(["--port", &STORE.to_string()]);
+        command
+            .arg("--dir")
+            .arg(self.folder("blobs")?)
+            .arg("--order-dir")
+            .arg(keys)
+            .args(["--port", &STORE.to_string()]);
         let process = Process::start("store", &mut command, self.api.dir())?;
         ready("store", STORE_ADMIN).await?;
         Ok(process)
@@ -166,7 +171,9 @@ impl Plane {
 /// Waits until a process of ours says that it is ready.
 async fn ready(name: &str, admin: u16) -> Result<(), ScaleError> {
     until(&format!("the {name} to be ready"), async || {
-        Ok(super::web::get(([127, 0, 0, 1], admin).into(), "localhost", "/readyz").await.is_ok_and(|status| status == 200))
+        Ok(super::web::get(([127, 0, 0, 1], admin).into(), "localhost", "/readyz")
+            .await
+            .is_ok_and(|status| status == 200))
     })
     .await
 }

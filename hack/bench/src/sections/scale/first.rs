@@ -63,7 +63,8 @@ pub(super) async fn measure(plane: &Plane, count: usize) -> Result<Firsts, Scale
             Ok(started.elapsed())
         };
         let triggers = ours("httptriggers", 0);
-        let (_, told, replied) = tokio::try_join!(write(&plane.client, Method::POST, &triggers, &trigger), told, replied)?;
+        let (_, told, replied) =
+            tokio::try_join!(write(&plane.client, Method::POST, &triggers, &trigger), told, replied)?;
         firsts.events.push_ms(told);
         firsts.replies.push_ms(replied);
     }

@@ -26,13 +26,18 @@ use k8s_openapi::api::core::v1::Service;
 use muon_crds::Function;
 use muon_e2e::audit::Mark;
 
-pub(crate) use error::ScaleError;
+use error::ScaleError;
 use plane::Plane;
 use process::{Memory, Process};
 
+use crate::context::Context;
+use crate::error::Error;
 use crate::row::Row;
 use crate::samples::Samples;
 
+/// Objects of each kind.
+const COUNT: usize = 10_000;
+const QUICK: usize = 500;
 const OPERATOR: &str = "system:serviceaccount:muon-system:muon-operator";
 /// No stage of the run may take longer.
 const STAGE: Duration = Duration::from_secs(240);
@@ -49,8 +54,16 @@ struct Resync {
     writes: usize,
 }
 
-/// Measures with `count` objects of each kind; `muon` is the program as it is shipped.
-pub(crate) async fn rows(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
+/// Measures with the program as it is shipped.
+pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
+    let failed = |why: String| Error::Program { program: "the control plane at scale".to_owned(), why };
+    let muon = context.node.programs.get("muon");
+    let muon = muon.ok_or_else(|| failed("hack/bench/run named no program muon".to_owned()))?;
+    measure(muon, context.size(COUNT, QUICK)).await.map_err(|error| failed(error.to_string()))
+}
+
+/// Measures with `count` objects of each kind.
+async fn measure(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
     let say = Progress::begin();
     let plane = Plane::start(muon).await?;
     say.step("etcd and kube-apiserver run");
@@ -85,6 +98,7 @@ pub(crate) async fn rows(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleErr
     let firsts = first::measure(&plane, FIRSTS).await?;
     say.step("triggers, one after another");
     proxy.check()?;
+    operator.quiet(STAGE).await?;
 
     drop(operator);
     let mark = plane.api.audit().mark();
@@ -111,12 +125,9 @@ pub(crate) async fn rows(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleErr
     say.step("lookups");
 
     let per = |seconds: f64, count: usize| seconds * 1e3 / count.max(1) as f64;
-    let bare_row = Row::new(
-        "scale.bare",
-        "ms",
-        &Samples::from(vec![per(bare_before, count), per(bare_after, count / 2)]),
-    )
-    .note("per Function: the same writes by a client that thinks of nothing, before and after");
+    let bare_row =
+        Row::new("scale.bare", "ms", &Samples::from(vec![per(bare_before, count), per(bare_after, count / 2)]))
+            .note("per Function: the same writes by a client that thinks of nothing, before and after");
     let made = vec![per(functions.as_secs_f64(), count); 2];
     let kilobytes = |from: Memory, to: Memory| (to.resident - from.resident) * 1e3 / count.max(1) as f64;
     let mut rows = vec![

@@ -38,7 +38,8 @@ pub(super) async fn pod() -> Result<(), ScaleError> {
 
 /// Answers every request of a connection alike. A request's body is as long as its `content-length` says.
 async fn answer(mut stream: TcpStream, body: &'static str) -> std::io::Result<()> {
-    let reply = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let reply =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
     let mut received = Vec::new();
     loop {
         let end = loop {

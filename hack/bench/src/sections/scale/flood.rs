@@ -21,7 +21,10 @@ pub(super) fn ours(plural: &str, number: usize) -> String {
 }
 
 /// Does `one` for every number below `count`, several at once; how long all took.
-pub(super) async fn all<F>(count: usize, one: impl Fn(usize) -> F + Send + Sync + 'static) -> Result<Duration, ScaleError>
+pub(super) async fn all<F>(
+    count: usize,
+    one: impl Fn(usize) -> F + Send + Sync + 'static,
+) -> Result<Duration, ScaleError>
 where
     F: Future<Output = Result<(), ScaleError>> + Send,
 {
