@@ -34,6 +34,7 @@ static SHARED: OnceLock<Installation> = OnceLock::new();
 /// What the tests hold of it.
 pub struct Installation {
     says: watch::Sender<Activity>,
+    settings: Settings,
 }
 
 impl Installation {
@@ -56,9 +57,17 @@ impl Installation {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
                 runtime.expect("a runtime").block_on(run(plane, said, started));
             });
-            wait.recv().expect("the installation starts");
-            Self { says }
+            let settings = wait.recv().expect("the installation starts");
+            Self { says, settings }
         })
+    }
+
+    /// Starts one more operator, as after a restart: it knows nothing. It runs as long as the test does; what it counts.
+    pub fn another_operator(&self) -> prometheus::Registry {
+        let registry = prometheus::Registry::new();
+        let settings = Settings { instance: "operator-2".to_owned(), ..self.settings.clone() };
+        tokio::spawn(operate(ControlPlane::shared().client_as(OPERATOR), settings, registry.clone()));
+        registry
     }
 
     /// Changes what the proxy says, which the operator learns at once.
@@ -70,7 +79,11 @@ impl Installation {
     }
 }
 
-async fn run(plane: &'static ControlPlane, said: watch::Receiver<Activity>, started: std::sync::mpsc::Sender<()>) {
+async fn run(
+    plane: &'static ControlPlane,
+    said: watch::Receiver<Activity>,
+    started: std::sync::mpsc::Sender<Settings>,
+) {
     install_tls();
     let admin = plane.client();
     let address = own_address();
@@ -90,17 +103,16 @@ async fn run(plane: &'static ControlPlane, said: watch::Receiver<Activity>, star
     // Two of them at once, with no lease between them: everything must be right all the same.
     for instance in ["operator-0", "operator-1"] {
         let settings = Settings { instance: instance.to_owned(), ..settings.clone() };
-        tokio::spawn(operate(plane.client_as(OPERATOR), settings));
+        tokio::spawn(operate(plane.client_as(OPERATOR), settings, prometheus::Registry::new()));
     }
-    started.send(()).expect("somebody waits");
+    started.send(settings).expect("somebody waits");
     std::future::pending::<()>().await;
 }
 
-async fn operate(client: Client, settings: Settings) {
+async fn operate(client: Client, settings: Settings, registry: prometheus::Registry) {
     // It leads, and so does the other one.
     let (_leads, leader) = watch::channel(true);
-    let ended =
-        muon_reconcile::run(client, settings, leader, &prometheus::Registry::new(), std::future::pending()).await;
+    let ended = muon_reconcile::run(client, settings, leader, &registry, std::future::pending()).await;
     panic!("an operator ended: {ended:?}");
 }
 

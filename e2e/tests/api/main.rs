@@ -7,4 +7,5 @@ mod conflicts;
 mod healing;
 mod installation;
 mod pool_pod;
+mod resync;
 mod scaling;

@@ -13,7 +13,7 @@
 
 use std::fmt::Debug;
 
-use kube::api::{Patch, PatchParams};
+use kube::api::{GetParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use muon_crds::{names, words};
@@ -140,7 +140,8 @@ impl Applier {
 
         let fetched = match live {
             Some(_) => None,
-            None => find("read an object before making it", api.get(&name)).await?,
+            // What the API server has in memory is new enough: what it does not show yet refuses the apply.
+            None => find("read an object before making it", api.get_with(&name, &GetParams::any())).await?,
         };
         let Some(live) = live.or(fetched.as_ref()) else {
             return self.create(&api, &name, &body, ours).await;

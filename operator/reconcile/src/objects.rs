@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::packed::Packed;
+use crate::packed::{pack, unpack};
 use crate::reference::ObjectRef;
+use crate::shelf::{Clearing, Shelf, Spot};
 
 /// What is kept in a store.
 pub trait Stored:
@@ -34,7 +35,7 @@ pub enum Form {
 
 enum Kept<K> {
     Plain(Arc<K>),
-    Packed(Packed),
+    Packed(Spot),
 }
 
 struct Entry<K> {
@@ -42,9 +43,14 @@ struct Entry<K> {
     kept: Kept<K>,
 }
 
+struct Table<K> {
+    objects: HashMap<ObjectRef<K>, Entry<K>>,
+    shelf: Shelf,
+}
+
 struct Inner<K> {
     form: Form,
-    objects: RwLock<HashMap<ObjectRef<K>, Entry<K>>>,
+    table: RwLock<Table<K>>,
     filled: watch::Sender<bool>,
 }
 
@@ -65,69 +71,74 @@ impl<K> Clone for Objects<K> {
 impl<K: Stored> Objects<K> {
     /// An empty store.
     pub fn new(form: Form) -> Self {
-        Self(Arc::new(Inner { form, objects: RwLock::default(), filled: watch::Sender::new(false) }))
+        let table = RwLock::new(Table { objects: HashMap::new(), shelf: Shelf::default() });
+        Self(Arc::new(Inner { form, table, filled: watch::Sender::new(false) }))
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<ObjectRef<K>, Entry<K>>> {
-        self.0.objects.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Table<K>> {
+        self.0.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ObjectRef<K>, Entry<K>>> {
-        self.0.objects.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Table<K>> {
+        self.0.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The object of this name.
     pub fn get(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
-        self.read().get(name).and_then(open)
+        let table = self.read();
+        table.objects.get(name).and_then(|entry| table.open(entry))
     }
 
     /// The version that the store has of an object, without a look at the object.
     pub fn version(&self, name: &ObjectRef<K>) -> Option<u64> {
-        self.read().get(name).map(|entry| entry.version)
+        self.read().objects.get(name).map(|entry| entry.version)
     }
 
     /// The name as the store has it, so that whoever keeps it shares its bytes; a new name as it is.
     pub fn shared(&self, name: ObjectRef<K>) -> ObjectRef<K> {
-        self.read().get_key_value(&name).map(|(name, _)| name.clone()).unwrap_or(name)
+        self.read().objects.get_key_value(&name).map(|(name, _)| name.clone()).unwrap_or(name)
     }
 
     /// All names.
     pub fn names(&self) -> Vec<ObjectRef<K>> {
-        self.read().keys().cloned().collect()
+        self.read().objects.keys().cloned().collect()
     }
 
     /// Calls `with` for every name, without a copy of any.
     pub fn each_name(&self, with: impl FnMut(&ObjectRef<K>)) {
-        self.read().keys().for_each(with);
+        self.read().objects.keys().for_each(with);
     }
 
     /// All objects. Of a kind that is kept packed this is a lot of work: look for names instead.
     pub fn state(&self) -> Vec<Arc<K>> {
-        self.read().values().filter_map(open).collect()
+        self.state_filter(|_| true)
     }
 
     /// The objects that are meant, with the same warning.
     pub fn state_filter(&self, is_meant: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
-        self.read().values().filter_map(open).filter(|object| is_meant(object)).collect()
+        let table = self.read();
+        table.objects.values().filter_map(|entry| table.open(entry)).filter(|object| is_meant(object)).collect()
     }
 
     /// Puts an object in the place of its last version, which is given back.
     pub fn put(&self, name: ObjectRef<K>, object: &K) -> Option<Arc<K>> {
-        let packed = (self.0.form == Form::Packed).then(|| Packed::of(object)).flatten();
-        let kept = packed.map_or_else(|| Kept::Plain(Arc::new(object.clone())), Kept::Packed);
-        let entry = Entry { version: version(object), kept };
-        self.write().insert(name, entry).as_ref().and_then(open)
+        let packed = (self.0.form == Form::Packed).then(|| pack(object)).flatten();
+        let mut table = self.write();
+        let old = table.remove(&name);
+        let spot = packed.and_then(|packed| table.shelf.put(&packed));
+        let kept = spot.map_or_else(|| Kept::Plain(Arc::new(object.clone())), Kept::Packed);
+        table.objects.insert(name, Entry { version: version(object), kept });
+        old
     }
 
     /// Takes an object out.
     pub fn remove(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
-        let mut objects = self.write();
-        let removed = objects.remove(name);
-        if objects.len() * 4 < objects.capacity() {
-            objects.shrink_to_fit();
+        let mut table = self.write();
+        let removed = table.remove(name);
+        if table.objects.len() * 4 < table.objects.capacity() {
+            table.objects.shrink_to_fit();
         }
-        drop(objects);
-        removed.as_ref().and_then(open)
+        removed
     }
 
     /// Says that a list was put in whole.
@@ -141,10 +152,34 @@ impl<K: Stored> Objects<K> {
     }
 }
 
-fn open<K: Stored>(entry: &Entry<K>) -> Option<Arc<K>> {
-    match &entry.kept {
-        Kept::Plain(object) => Some(Arc::clone(object)),
-        Kept::Packed(packed) => packed.unpack().map(Arc::new),
+impl<K: Stored> Table<K> {
+    fn open(&self, entry: &Entry<K>) -> Option<Arc<K>> {
+        match &entry.kept {
+            Kept::Plain(object) => Some(Arc::clone(object)),
+            Kept::Packed(spot) => self.shelf.get(*spot).and_then(unpack).map(Arc::new),
+        }
+    }
+
+    fn remove(&mut self, name: &ObjectRef<K>) -> Option<Arc<K>> {
+        let entry = self.objects.remove(name)?;
+        let object = self.open(&entry);
+        if let Kept::Packed(spot) = entry.kept
+            && let Some(clearing) = self.shelf.take(spot)
+        {
+            self.clear(clearing);
+        }
+        object
+    }
+
+    fn clear(&mut self, clearing: Clearing) {
+        for entry in self.objects.values_mut() {
+            if let Kept::Packed(spot) = &mut entry.kept
+                && let Some(moved) = self.shelf.rescue(*spot, &clearing)
+            {
+                *spot = moved;
+            }
+        }
+        self.shelf.cleared(clearing);
     }
 }
 

@@ -5,22 +5,19 @@ use std::fmt::Debug;
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::core::object::HasStatus;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt as _};
 use muon_crds::{ConditionType, EnvironmentStatus, FunctionStatus, HTTPTriggerStatus, PackageStatus, condition};
-use muon_plan::{Note, NoteType, Report};
+use muon_plan::{Note, Report};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::debug;
 
 use crate::call::{CallError, call};
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::place::namespace_of;
 use crate::trouble::{Again, Trouble};
-
-/// Events carry at most this much text (the API's bound is 1 kB).
-const MAX_NOTE: usize = 1000;
 
 /// A kind of ours whose status is written here.
 pub trait Reported:
@@ -79,15 +76,14 @@ impl Written {
 pub struct Reporting {
     client: Client,
     manager: &'static str,
-    recorder: Recorder,
+    events: Events,
     metrics: Metrics,
 }
 
 impl Reporting {
     /// For one controller; `instance` is the pod's name.
     pub fn new(client: Client, manager: &'static str, instance: &str, metrics: Metrics) -> Self {
-        let reporter = Reporter { controller: manager.to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client.clone(), reporter), client, manager, metrics }
+        Self { events: Events::new(client.clone(), manager, instance), client, manager, metrics }
     }
 
     /// Says what a visit came to. A lost race is not worth a word, and what passes by itself does not take back that
@@ -130,17 +126,7 @@ impl Reporting {
 
     /// An Event. Losing one is not worth a retry.
     async fn tell<K: Reported>(&self, live: &K, note: &Note) {
-        let event = Event {
-            type_: match note.type_ {
-                NoteType::Normal => EventType::Normal,
-                NoteType::Warning => EventType::Warning,
-            },
-            reason: note.reason.clone(),
-            note: Some(cut(&note.message, MAX_NOTE).to_owned()),
-            action: note.action.to_owned(),
-            secondary: None,
-        };
-        match call("publish an event", self.recorder.publish(&event, &live.object_ref(&()))).await {
+        match self.events.publish(live.object_ref(&()), note).await {
             Ok(()) => self.metrics.wrote("Event"),
             Err(error) => debug!(%error, "an event was lost"),
         }

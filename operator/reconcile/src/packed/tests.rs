@@ -28,11 +28,11 @@ fn another(kind: &str, number: u32) -> Value {
 
 fn at_rest<K>(object: Value) -> (usize, usize)
 where
-    K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,
+    K: Serialize + DeserializeOwned,
 {
     let object: K = serde_json::from_value(object).unwrap();
-    let packed = Packed::of(&object).unwrap();
-    let again: K = packed.unpack().unwrap();
+    let packed = pack(&object).unwrap();
+    let again: K = unpack(&packed).unwrap();
     let text = serde_json::to_value(&object).unwrap();
     assert_eq!(serde_json::to_value(&again).unwrap(), text);
     (packed.len(), text.to_string().len())

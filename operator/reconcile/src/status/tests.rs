@@ -2,6 +2,7 @@ use super::*;
 use crate::mock::{api, metrics, refusal};
 use muon_crds::{Condition, Package};
 use muon_plan::Invalid;
+use muon_plan::NoteType;
 use serde_json::Value;
 
 fn condition(type_: &str, status: &str) -> Condition {
