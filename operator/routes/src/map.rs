@@ -215,6 +215,61 @@ mod tests {
         }
     }
 
+    fn filled(count: usize) -> Map<Arc<Pair>> {
+        let mut map = Map::default();
+        for number in 0..count {
+            map.insert(Arc::new(Pair(format!("fn-{number}.scale-{}", number % 10), 0)));
+        }
+        map
+    }
+
+    /// What finding a key comes to: branches passed, and entries of the leaf looked at.
+    fn work(map: &Map<Arc<Pair>>, key: &str) -> (usize, usize) {
+        let (mut node, mut depth) = (&map.root, 0);
+        while let Node::Branch(ways) = node {
+            node = &ways[way(hash(key), depth)];
+            depth += 1;
+        }
+        let Node::Leaf(entries) = node else { unreachable!("only leaves are left") };
+        (depth as usize, place(entries, hash(key), key).expect("it is in the map") + 1)
+    }
+
+    /// Work is counted, not time: a lookup among a hundred thousand passes two branches more than one among a few hundred.
+    #[test]
+    fn a_lookup_is_flat() {
+        for (count, branches) in [(10, 0), (1_000, 2), (100_000, 4)] {
+            let map = filled(count);
+            for number in (0..count).step_by((count / 1000).max(1)) {
+                let (passed, looked) = work(&map, &format!("fn-{number}.scale-{}", number % 10));
+                assert!(passed <= branches && looked <= FULL, "{passed} branches, {looked} entries of {count}");
+            }
+        }
+    }
+
+    /// Nodes that two versions of a map do not share.
+    fn apart(old: &Node<Arc<Pair>>, new: &Node<Arc<Pair>>) -> usize {
+        match (old, new) {
+            (Node::Leaf(old), Node::Leaf(new)) => usize::from(!Arc::ptr_eq(old, new)),
+            (Node::Branch(old), Node::Branch(new)) if Arc::ptr_eq(old, new) => 0,
+            (Node::Branch(old), Node::Branch(new)) => {
+                1 + old.iter().zip(new.iter()).map(|(old, new)| apart(old, new)).sum::<usize>()
+            }
+            _ => 1,
+        }
+    }
+
+    /// An event costs what it touches: of ten thousand entries one leaf and the branches above it are made anew.
+    #[test]
+    fn a_change_copies_one_way_down() {
+        let old = filled(10_000);
+        for number in 0..100 {
+            let mut new = old.clone();
+            new.insert(Arc::new(Pair(format!("fn-{number}.scale-{}", number % 10), 1)));
+            let copied = apart(&old.root, &new.root);
+            assert!((1..=5).contains(&copied), "{copied} nodes");
+        }
+    }
+
     proptest! {
         #[test]
         fn it_behaves_like_a_map_and_old_versions_stay(
