@@ -51,7 +51,11 @@ async fn run(listen: u16, backend: u16) -> Result<(), Box<dyn Error>> {
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    let config = Config { agent_port: 18889, access_log: false, ..Config::new("warm", "http://127.0.0.1:1") };
+    let config = Config {
+        agent_port: 18889,
+        log: Some(muon_proxy::Appender::start(std::io::stdout(), 1 << 20)?),
+        ..Config::new("warm", "http://127.0.0.1:1")
+    };
     let proxy = Proxy::new(config, Signer::from_seed(&[7; 32])?, Arc::new(Nobody), &prometheus::Registry::new())?;
     let function: muon_crds::Function = serde_json::from_value(json!({
         "apiVersion": "muon.dev/v1alpha1", "kind": "Function",

@@ -1,17 +1,70 @@
-//! What is told of a request when it is over: metrics always, a log line when asked for.
+//! What is told of a request when it is over: metrics always, a log line where it is asked for.
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
 use muon_routes::Function;
 
+use crate::appender::Appender;
 use crate::metrics::{Entry, Metrics, Start};
+
+mod line;
+
+/// An answer whose head took longer is told of also where only notable requests are.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// Which requests get a line in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Every one: a line costs well under a microsecond, and is what a request id is looked up in.
+    #[default]
+    All,
+    /// Errors, cold starts, answers that took more than a second or broke off.
+    Notable,
+    /// None.
+    None,
+}
+
+impl FromStr for AccessLog {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "notable" => Ok(Self::Notable),
+            "none" => Ok(Self::None),
+            other => Err(format!("{other:?} is none of: all, notable, none")),
+        }
+    }
+}
+
+/// Where the lines go, and which.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    which: AccessLog,
+    appender: Appender,
+}
+
+impl Log {
+    /// None, where no line is wanted.
+    pub(crate) fn new(which: AccessLog, appender: Option<&Appender>) -> Option<Self> {
+        let appender = appender.filter(|_| which != AccessLog::None)?;
+        Some(Self { which, appender: appender.clone() })
+    }
+}
+
+/// What all records of a proxy share.
+#[derive(Debug)]
+pub(crate) struct Books {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: Option<Log>,
+}
 
 /// One request, from its head to the end of its answer. Told when dropped, so none is forgotten.
 pub(crate) struct Record {
-    metrics: Arc<Metrics>,
-    log: bool,
+    books: Arc<Books>,
     pub(crate) entry: Entry,
     pub(crate) started: Instant,
     pub(crate) id: HeaderValue,
@@ -31,18 +84,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(
-        metrics: Arc<Metrics>,
-        log: bool,
-        entry: Entry,
-        id: HeaderValue,
-        method: &Method,
-        uri: &Uri,
-    ) -> Self {
-        metrics.in_flight.inc();
+    pub(crate) fn new(books: Arc<Books>, entry: Entry, id: HeaderValue, method: &Method, uri: &Uri) -> Self {
+        books.metrics.in_flight.inc();
         Self {
-            metrics,
-            log,
+            books,
             entry,
             started: Instant::now(),
             id,
@@ -70,33 +115,28 @@ impl Record {
     pub(crate) fn complete(&mut self) {
         self.complete = true;
     }
+
+    fn status(&self) -> u16 {
+        if self.head.is_zero() { 499 } else { self.status.as_u16() }
+    }
+
+    fn is_notable(&self) -> bool {
+        self.status() >= 400 || self.start == Start::Cold || !self.complete || self.head >= SLOW
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
-        let status = if self.head.is_zero() { 499 } else { self.status.as_u16() };
-        self.metrics.request(self.entry, status, self.start, self.head);
-        if !self.log {
+        let metrics = &self.books.metrics;
+        metrics.in_flight.dec();
+        metrics.request(self.entry, self.status(), self.start, self.head);
+        let Some(log) = &self.books.log else { return };
+        if log.which == AccessLog::Notable && !self.is_notable() {
             return;
         }
-        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "access",
-            request_id = self.id.to_str().unwrap_or("?"),
-            listener = self.entry.as_str(),
-            method = self.method.as_str(),
-            path = self.uri.path(),
-            function = self.function.as_ref().map_or("", |function| function.key()),
-            status,
-            reason = self.reason,
-            start = self.start.as_str(),
-            complete = self.complete,
-            route_us = micros(self.routed),
-            wait_us = micros(self.waited),
-            head_us = micros(self.head),
-            total_us = micros(self.started.elapsed()),
-        );
+        if !log.appender.append(|lines| line::write(lines, self)) {
+            metrics.lines_lost.inc();
+        }
     }
 }
 

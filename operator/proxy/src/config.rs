@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use muon_crds::words;
 
+use crate::access::AccessLog;
+use crate::appender::Appender;
+
 /// Settings of a proxy. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,8 +57,10 @@ pub struct Config {
     pub drain_delay: Duration,
     /// At shutdown: how long requests in flight may then take.
     pub drain_timeout: Duration,
-    /// Write a log line per request.
-    pub access_log: bool,
+    /// Which requests get a line in the log.
+    pub access_log: AccessLog,
+    /// Where the lines go; none: nowhere.
+    pub log: Option<Appender>,
 }
 
 impl Config {
@@ -84,7 +89,8 @@ impl Config {
             order_life: Duration::from_secs(120),
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(50),
-            access_log: true,
+            access_log: AccessLog::All,
+            log: None,
         }
     }
 }

@@ -17,6 +17,7 @@
 mod access;
 mod activity;
 mod answer;
+mod appender;
 mod apply;
 mod body;
 mod call;
@@ -39,6 +40,8 @@ mod supply;
 mod target;
 mod upgrade;
 
+pub use access::AccessLog;
+pub use appender::Appender;
 pub use apply::Change;
 pub use claim::{Claim, ClaimError, ClaimRequest, Claimer};
 pub use config::Config;

@@ -13,6 +13,7 @@ use prometheus::Registry;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::access::{Books, Log};
 use crate::claim::Claimer;
 use crate::config::Config;
 use crate::load::epoch;
@@ -77,6 +78,10 @@ impl Proxy {
             complete: OnceLock::new(),
             draining: AtomicBool::new(false),
             shared: Arc::new(Shared {
+                books: Arc::new(Books {
+                    metrics: Arc::clone(&metrics),
+                    log: Log::new(config.access_log, config.log.as_ref()),
+                }),
                 config,
                 metrics,
                 queued: AtomicUsize::new(0),

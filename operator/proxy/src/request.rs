@@ -47,9 +47,7 @@ impl Proxy {
     pub(crate) async fn answer(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
         let id = headers::kept_id(request.headers()).unwrap_or_else(random::request_id);
         let shared = &self.shared;
-        let log = shared.config.access_log;
-        let record =
-            Record::new(Arc::clone(&shared.metrics), log, client.entry, id.clone(), request.method(), request.uri());
+        let record = Record::new(Arc::clone(&shared.books), client.entry, id.clone(), request.method(), request.uri());
         let mut record = Some(record);
         let mut response = match self.serve_request(client, request, &mut record).await {
             Ok(response) => response,

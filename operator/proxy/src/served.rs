@@ -15,6 +15,7 @@ use muon_routes::{Function, Pod};
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::access::Books;
 use crate::answer::Refusal;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
@@ -27,6 +28,8 @@ use crate::slots::{Load, Slots};
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where requests are told when they are over.
+    pub(crate) books: Arc<Books>,
     /// Requests that wait, in all functions.
     pub(crate) queued: AtomicUsize,
     /// Ready proxies, this one counted in: each gives a pod its share of the function's concurrency.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use muon_proxy::AccessLog;
 
 /// Functions as a service on Kubernetes.
 #[derive(Parser, Debug)]
@@ -92,9 +93,9 @@ pub(crate) struct ProxyFlags {
     /// Seconds that requests in flight have left at shutdown.
     #[arg(long, env = "MUON_DRAIN_SECONDS", default_value_t = 75)]
     pub(crate) drain_seconds: u64,
-    /// Write one log line per request.
-    #[arg(long, env = "MUON_ACCESS_LOG", default_value_t = true, action = clap::ArgAction::Set)]
-    pub(crate) access_log: bool,
+    /// Which requests get a log line: `all`, `notable` (errors, cold starts, slow or broken-off answers) or `none`.
+    #[arg(long, env = "MUON_ACCESS_LOG", default_value = "all")]
+    pub(crate) access_log: AccessLog,
 }
 
 /// Flags of `muon store`.

@@ -18,23 +18,35 @@ mod watches;
 
 use clap::Parser as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use error::Error;
 use flags::{Command, Flags};
+use muon_proxy::Appender;
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
-    telemetry::logs(&flags.log);
-    match run(flags) {
+    // A proxy waits for nobody, whoever reads its log; the others say little.
+    let appender = match &flags.command {
+        Command::Proxy(_) => telemetry::appender(),
+        _ => None,
+    };
+    telemetry::logs(&flags.log, appender.clone());
+    let ended = run(flags, appender.clone());
+    let code = match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "stopped");
             ExitCode::FAILURE
         }
+    };
+    if let Some(appender) = appender {
+        appender.flush(Duration::from_secs(1));
     }
+    code
 }
 
-fn run(flags: Flags) -> Result<(), Error> {
+fn run(flags: Flags, log: Option<Appender>) -> Result<(), Error> {
     // One cryptography provider for the whole process; the libraries below ask for the installed one.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| Error::Cryptography)?;
     let runtime = match &flags.command {
@@ -48,7 +60,7 @@ fn run(flags: Flags) -> Result<(), Error> {
     runtime.block_on(async {
         match flags.command {
             Command::Operator(flags) => operator::run(flags).await,
-            Command::Proxy(flags) => proxy::run(flags).await,
+            Command::Proxy(flags) => proxy::run(flags, log).await,
             Command::Store(flags) => store::run(flags).await,
         }
     })

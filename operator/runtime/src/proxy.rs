@@ -10,7 +10,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client};
 use muon_crds::{Function, HTTPTrigger, words};
 use muon_order::Signer;
-use muon_proxy::{Change, Config, Listeners, Peer, Proxy};
+use muon_proxy::{Appender, Change, Config, Listeners, Peer, Proxy};
 
 use crate::admin;
 use crate::claim::ApiClaimer;
@@ -22,12 +22,16 @@ use crate::store_address;
 use crate::watches::{changes, follow, follow_readable};
 
 /// Serves until the signal to stop, and then until what is in flight has ended.
-pub(crate) async fn run(flags: ProxyFlags) -> Result<(), Error> {
+pub(crate) async fn run(flags: ProxyFlags, log: Option<Appender>) -> Result<(), Error> {
     let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
     let registry = admin::registry();
     let client = Client::try_default().await?;
-    let proxy =
-        Proxy::new(config(&flags), signer(&flags.order_dir)?, Arc::new(ApiClaimer::new(client.clone())), &registry)?;
+    let proxy = Proxy::new(
+        Config { log, ..config(&flags) },
+        signer(&flags.order_dir)?,
+        Arc::new(ApiClaimer::new(client.clone())),
+        &registry,
+    )?;
 
     let probes = admin::listen(flags.identity.admin_port).await?;
     let ready: admin::Ready = {

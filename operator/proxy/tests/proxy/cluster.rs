@@ -76,12 +76,7 @@ impl Node {
 }
 
 pub fn config(name: &str) -> Config {
-    Config {
-        agent_port: AGENT_PORT,
-        drain_delay: Duration::ZERO,
-        access_log: false,
-        ..Config::new(name, "http://store.test:8080")
-    }
+    Config { agent_port: AGENT_PORT, drain_delay: Duration::ZERO, ..Config::new(name, "http://store.test:8080") }
 }
 
 impl Cluster {
