@@ -27,6 +27,8 @@ use crate::writes::Writes;
 
 /// What every driver works with. Nothing in it outlives the process in any sense that matters.
 pub struct Context {
+    /// The API server, for what no store holds.
+    pub client: Client,
     /// Settings of the installation.
     pub settings: Settings,
     /// Those of them that the plan needs.
@@ -97,6 +99,7 @@ impl Context {
     ) -> Self {
         let hands = |manager| Hands::new(client, manager, &settings, &metrics);
         Self {
+            client: client.clone(),
             plan: settings.plan(signer.public()),
             board: Arc::default(),
             peers: Peers::new(http.clone(), Arc::clone(&signer), &settings.instance, settings.peer_port),

@@ -5,14 +5,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use kube::{Api, ResourceExt as _};
+use muon_crds::package::Source;
 use muon_crds::{ConditionType, Package, condition};
 use muon_plan::Invalid;
 use muon_plan::package::{Content, Observed, Resources, Stored, build, report, validate};
 use tokio::sync::Semaphore;
 
+use crate::call::call;
 use crate::context::{Context, now};
 use crate::controller::Action;
 use crate::fetch::{Bounds, FetchError, fetch};
+use crate::place::namespace_of;
 use crate::store_client::StoreError;
 use crate::trouble::{Again, Trouble};
 
@@ -69,14 +73,61 @@ pub async fn reconcile(object: Arc<Package>, context: Arc<Context>) -> Result<Ac
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
+    let object = match is_thin(&object) && !is_kept(&object, &context).await? {
+        true => whole(&object, &context).await?,
+        false => object,
+    };
     let observed = Observed { object: object.as_ref().clone() };
-    let outcome = match validate(&observed) {
-        Ok(valid) => apply(&object, build(&valid), &context).await,
-        Err(invalid) => Err(invalid.into()),
+    let outcome = match stored(&object).filter(|_| is_thin(&object)) {
+        Some(stored) => Ok(stored),
+        None => match validate(&observed) {
+            Ok(valid) => apply(&object, build(&valid), &context).await,
+            Err(invalid) => Err(invalid.into()),
+        },
     };
     let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     context.package.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
     outcome.map(|_| Action::await_change())
+}
+
+/// Leaves the files out of a Package whose archive is in the store, as its status says of this very generation: they are
+/// most of what there is of it, and nobody looks at them again while the store has the archive. Those that we
+/// made of a Function's own source stay whole: they are compared with that.
+pub fn thin(object: &mut Package) {
+    if stored(object).is_some() && object.owner_references().is_empty() && object.spec.build.is_none() {
+        object.spec.source.files = None;
+    }
+}
+
+/// Whether the files were left out: the API server admits no Package without a source.
+fn is_thin(object: &Package) -> bool {
+    object.spec.source == Source::default()
+}
+
+/// What the status says of this generation's archive.
+fn stored(object: &Package) -> Option<Stored> {
+    let status = object.status.as_ref()?;
+    let current = status.observed_generation.is_some() && status.observed_generation == object.metadata.generation;
+    known(object, status.digest.as_deref()?).filter(|_| current)
+}
+
+/// Whether the store still has the archive; it is asked now and then only.
+async fn is_kept(object: &Package, context: &Context) -> Result<bool, Trouble> {
+    let Some(Stored { digest, .. }) = stored(object) else { return Ok(false) };
+    if context.archives.is_verified(&digest) {
+        return Ok(true);
+    }
+    let kept = context.store.size(&digest).await?.is_some();
+    if kept {
+        context.archives.verify(&digest);
+    }
+    Ok(kept)
+}
+
+/// The Package with its files, from the API server.
+async fn whole(object: &Package, context: &Context) -> Result<Arc<Package>, Trouble> {
+    let api: Api<Package> = Api::namespaced(context.client.clone(), &namespace_of(object));
+    Ok(Arc::new(call("read a Package whose archive the store has lost", api.get(&object.name_any())).await?))
 }
 
 /// Has the archive be in the store. What it holds already is not written again.
@@ -144,5 +195,44 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         let invalid = Invalid::waiting(ConditionType::Stored, "StoreUnavailable", error.to_string());
         Self { invalid, again: Again::Backoff }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn package(generation: i64, observed: i64, stored: &str, owners: serde_json::Value) -> Package {
+        serde_json::from_value(json!({
+            "apiVersion": "muon.dev/v1alpha1", "kind": "Package",
+            "metadata": {"name": "hello", "namespace": "demo", "generation": generation, "ownerReferences": owners},
+            "spec": {"environment": "python", "source": {"files": {"main.py": "x"}}},
+            "status": {
+                "observedGeneration": observed, "digest": "sha256:00", "sizeBytes": 7,
+                "conditions": [{
+                    "type": "Stored", "status": stored, "reason": "Stored", "message": "",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn files_are_left_out_only_once_the_store_has_them() {
+        let owner = json!([{"apiVersion": "muon.dev/v1alpha1", "kind": "Function", "name": "f", "uid": "u"}]);
+        for (mut object, expected) in [
+            (package(2, 2, "True", json!([])), true),
+            (package(3, 2, "True", json!([])), false),
+            (package(2, 2, "False", json!([])), false),
+            (package(2, 2, "True", owner), false),
+        ] {
+            thin(&mut object);
+            assert_eq!(is_thin(&object), expected, "{object:?}");
+        }
+        let mut object = package(1, 1, "True", json!([]));
+        thin(&mut object);
+        assert_eq!(stored(&object), Some(Stored { digest: "sha256:00".to_owned(), size_bytes: 7 }));
     }
 }

@@ -1,6 +1,7 @@
 //! Objects that users write, read one by one: one that is not of its kind's form must not spoil the list that it comes in.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -33,7 +34,8 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Where the object ends is found first; only then is it read, into its type at once.
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(match serde_json::from_str(text.get()) {
+        let slim = without_managed_fields(text.get());
+        Ok(match serde_json::from_str(slim.as_deref().unwrap_or(text.get())) {
             Ok(object) => Self::Object(Box::new(object)),
             Err(error) => {
                 let named: Named = serde_json::from_str(text.get()).unwrap_or_default();
@@ -41,6 +43,19 @@ impl<'de, K: DeserializeOwned> Deserialize<'de> for Readable<K> {
             }
         })
     }
+}
+
+/// The text without what `metadata.managedFields` holds: who set which field, a tree as large as the object, which
+/// costs more to read than all the rest, and which nobody of ours looks at. None when there is nothing to leave out.
+fn without_managed_fields(text: &str) -> Option<String> {
+    // Where values begin and end, and nothing else of them.
+    let object: HashMap<&str, &RawValue> = serde_json::from_str(text).ok()?;
+    let metadata: HashMap<&str, &RawValue> = serde_json::from_str(object.get("metadata")?.get()).ok()?;
+    let fields = metadata.get("managedFields")?.get();
+    // Both are slices of the one text.
+    let start = (fields.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    let (before, after) = (text.get(..start)?, text.get(start + fields.len()..)?);
+    Some([before, "[]", after].concat())
 }
 
 impl<K: Resource> Resource for Readable<K> {
@@ -103,6 +118,22 @@ mod tests {
             list.items[..],
             [Readable::Object(_), Readable::Malformed { .. }, Readable::Malformed { .. }]
         ));
+    }
+
+    #[test]
+    fn managed_fields_are_not_even_read() {
+        let managed = r#"[{"manager":"kubectl","fieldsV1":{"f:spec":{"f:x":{},"k:{\"a\":\"]}\"}":{}}}}]"#;
+        let text = format!(
+            r#"{{"metadata":{{"name":"a","managedFields":{managed},"labels":{{"b":"c"}}}},"spec":{{"managedFields":[1]}}}}"#
+        );
+        let slim = without_managed_fields(&text).unwrap();
+        assert_eq!(
+            slim,
+            r#"{"metadata":{"name":"a","managedFields":[],"labels":{"b":"c"}},"spec":{"managedFields":[1]}}"#
+        );
+        for text in [r#"{"metadata":{"name":"a"},"spec":{}}"#, r#"{"spec":{}}"#, "[]", r#"{"metadata":7}"#] {
+            assert_eq!(without_managed_fields(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -51,22 +51,14 @@ pub fn paged(config: watcher::Config) -> watcher::Config {
     config.page_size(PAGE)
 }
 
-/// A store and the watch that fills it; the watch runs while the future is polled and never ends.
+/// A store and the watch that fills it; the watch runs while the future is polled and never ends. An object that cannot
+/// be read is passed over, said once per version, and the rest of the watch goes on. `thin` leaves out of an object what
+/// is not to be kept.
 pub fn watch<K: Stored>(
-    api: Api<K>,
-    config: watcher::Config,
-    form: Form,
-    on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
-) -> (Objects<K>, impl Future<Output = ()> + Send) {
-    into_store(watcher::watcher(api, paged(config)).boxed(), form, on)
-}
-
-/// As [`watch`], of objects that users write: one that cannot be read is passed over, said once per version, and
-/// the rest of the watch goes on.
-pub fn watch_guarded<K: Stored>(
     api: Api<Readable<K>>,
     config: watcher::Config,
     form: Form,
+    thin: impl FnMut(&mut K) + Send + 'static,
     metrics: Metrics,
     on: impl FnMut(&ObjectRef<K>, Change<'_, K>) + Send + 'static,
 ) -> (Objects<K>, impl Future<Output = ()> + Send) {
@@ -77,7 +69,7 @@ pub fn watch_guarded<K: Stored>(
         };
         std::future::ready(readable)
     });
-    into_store(events.boxed(), form, on)
+    into_store(events.modify(thin).boxed(), form, on)
 }
 
 /// The event, if its object can be read; one that cannot is said, and `count` told its kind.

@@ -17,7 +17,7 @@ use crate::objects::{Form, Objects, Stored};
 use crate::queues::Queues;
 use crate::readable::Readable;
 use crate::reference::ObjectRef;
-use crate::watch::{Change, from_events, paged, watch, watch_guarded};
+use crate::watch::{Change, from_events, paged, watch};
 
 /// A watch that is running; it never ends by itself.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -33,25 +33,33 @@ pub fn all(client: &Client, namespace: &str, queues: &Queues, metrics: &Metrics)
     let environments = Config::default().labels(words::ENVIRONMENT);
     let proxies = Config::default().labels(&crate::proxies::selector());
     let cache = Cache {
-        environments: start.guarded(Form::Plain, Queues::environment),
-        packages: start.guarded(Form::Packed, Queues::package),
-        functions: start.guarded(Form::Packed, Queues::function),
-        triggers: start.guarded(Form::Packed, Queues::trigger),
-        deployments: start.plain(ours.clone(), Form::Plain, Queues::deployment),
-        pods: start.plain(environments, Form::Plain, Queues::pod),
-        services: start.plain(ours.clone(), Form::Packed, Queues::service),
-        slices: start.plain(ours.clone(), Form::Plain, Queues::slice),
-        ingresses: start.plain(ours.clone(), Form::Packed, Queues::ingress),
-        policies: start.plain(ours.clone(), Form::Plain, Queues::policy),
-        budgets: start.plain(ours, Form::Plain, Queues::budget),
-        classes: start.plain(Config::default(), Form::Plain, Queues::class),
+        environments: start.kind(every(), Form::Plain, whole, Queues::environment),
+        packages: start.kind(every(), Form::Packed, crate::package::thin, Queues::package),
+        functions: start.kind(every(), Form::Packed, whole, Queues::function),
+        triggers: start.kind(every(), Form::Packed, whole, Queues::trigger),
+        deployments: start.kind(ours.clone(), Form::Plain, whole, Queues::deployment),
+        pods: start.kind(environments, Form::Plain, whole, Queues::pod),
+        services: start.kind(ours.clone(), Form::Packed, whole, Queues::service),
+        slices: start.kind(ours.clone(), Form::Plain, whole, Queues::slice),
+        ingresses: start.kind(ours.clone(), Form::Packed, whole, Queues::ingress),
+        policies: start.kind(ours.clone(), Form::Plain, whole, Queues::policy),
+        budgets: start.kind(ours, Form::Plain, whole, Queues::budget),
+        classes: start.kind(every(), Form::Plain, whole, Queues::class),
         secrets: start.metadata::<Secret>(Queues::secret),
         config_maps: start.metadata::<ConfigMap>(Queues::config_map),
-        proxies: start.watched(Api::namespaced(client.clone(), namespace), proxies, Form::Plain, Queues::proxy),
+        proxies: start.watched(Api::namespaced(client.clone(), namespace), proxies, Form::Plain, whole, Queues::proxy),
         index: std::sync::Arc::clone(&queues.index),
     };
     (cache, start.running)
 }
+
+/// All objects of a kind.
+fn every() -> Config {
+    Config::default()
+}
+
+/// Keeps the whole object.
+fn whole<K>(_: &mut K) {}
 
 struct Start<'a> {
     client: &'a Client,
@@ -61,22 +69,21 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn guarded<K: Stored>(&mut self, form: Form, tell: Tell<K>) -> Objects<K> {
+    fn kind<K: Stored>(&mut self, config: Config, form: Form, thin: fn(&mut K), tell: Tell<K>) -> Objects<K> {
+        self.watched(Api::all(self.client.clone()), config, form, thin, tell)
+    }
+
+    fn watched<K: Stored>(
+        &mut self,
+        api: Api<Readable<K>>,
+        config: Config,
+        form: Form,
+        thin: fn(&mut K),
+        tell: Tell<K>,
+    ) -> Objects<K> {
         let (queues, metrics) = (self.queues.clone(), self.metrics.clone());
-        let api: Api<Readable<K>> = Api::all(self.client.clone());
         let told = move |name: &ObjectRef<K>, change: Change<'_, K>| tell(&queues, name, change);
-        let (store, run) = watch_guarded(api, Config::default(), form, metrics, told);
-        self.running.push(Box::pin(run));
-        store
-    }
-
-    fn plain<K: Stored>(&mut self, config: Config, form: Form, tell: Tell<K>) -> Objects<K> {
-        self.watched(Api::all(self.client.clone()), config, form, tell)
-    }
-
-    fn watched<K: Stored>(&mut self, api: Api<K>, config: Config, form: Form, tell: Tell<K>) -> Objects<K> {
-        let queues = self.queues.clone();
-        let (store, run) = watch(api, config, form, move |name, change| tell(&queues, name, change));
+        let (store, run) = watch(api, config, form, thin, metrics, told);
         self.running.push(Box::pin(run));
         store
     }
