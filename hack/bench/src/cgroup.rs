@@ -103,6 +103,16 @@ impl Cgroup {
         found
     }
 
+    /// Resident memory of its processes, in bytes.
+    pub(crate) fn resident(&self) -> f64 {
+        let resident = |pid: u32| {
+            let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+            line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        self.members().into_iter().map(resident).sum::<f64>() * 1024.0
+    }
+
     fn folders(&self) -> Vec<&Path> {
         let mut folders = vec![self.cpu.as_path()];
         if self.accounting != self.cpu {

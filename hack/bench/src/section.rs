@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::error::Error;
 use crate::row::Row;
-use crate::sections::{bare, burst, cold, idle, kill, own, scale, trigger, warm};
+use crate::sections::{bare, burst, cold, idle, kill, own, scale, trace, trigger, warm};
 
 /// One subject. The order is that of a whole run.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) enum Section {
     Trigger,
     /// What 1,000 functions cost that nobody calls (row 17).
     Idle,
+    /// A trace in the shape of production's: memory held for it (row 18).
+    Trace,
     /// Processes killed under load (row 19).
     Kill,
     /// The control plane with 10,000 of each kind, on an API server of its own (rows 11 to 16).
@@ -51,6 +53,7 @@ impl Section {
             Self::Own => own::rows(context).await,
             Self::Trigger => trigger::rows(context).await,
             Self::Idle => idle::rows(context).await,
+            Self::Trace => trace::rows(context).await,
             Self::Kill => kill::rows(context).await,
             Self::Scale => scale::rows(context).await,
         }

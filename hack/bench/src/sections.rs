@@ -7,5 +7,6 @@ pub(crate) mod idle;
 pub(crate) mod kill;
 pub(crate) mod own;
 pub(crate) mod scale;
+pub(crate) mod trace;
 pub(crate) mod trigger;
 pub(crate) mod warm;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::map::{Keyed, Map};
 use crate::route::{Methods, Route};
 
-/// Routes in a list, at most.
-const FEW: usize = 16;
+/// Routes in a list, at most. The build that hack/bench must catch has no tree.
+const FEW: usize = if cfg!(feature = "weakened") { usize::MAX } else { 16 };
 
 /// The routes of one host of one listener.
 #[derive(Clone, Debug)]

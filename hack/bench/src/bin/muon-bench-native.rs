@@ -1,11 +1,12 @@
 //! The runtime that loads nothing: what a cold start or a warm request costs with it is not the runtime's.
 //!
 //! It speaks the contract of runtimes: `GET /healthz`, `POST /v2/specialize`; anything else is the function, which says
-//! hello. Before the load (or without `--loaded`) the function answers 503, as the contract wants it.
+//! hello, after as many milliseconds as `?sleep=` asks for. Before the load (or without `--loaded`) the function answers 503, as the contract wants it.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -16,6 +17,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+/// No function works longer, in milliseconds.
+const LONGEST: u64 = 60_000;
 /// Port of the contract.
 const PORT: u16 = 8888;
 
@@ -30,7 +33,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             LOADED.store(true, Ordering::Relaxed);
             (StatusCode::OK, "")
         }
-        _ if LOADED.load(Ordering::Relaxed) => (StatusCode::OK, "hello\n"),
+        _ if LOADED.load(Ordering::Relaxed) => {
+            let query = request.uri().query().unwrap_or_default();
+            if let Some(asked) = query.strip_prefix("sleep=").and_then(|asked| asked.parse::<u64>().ok()) {
+                tokio::time::sleep(Duration::from_millis(asked.min(LONGEST))).await;
+            }
+            (StatusCode::OK, "hello\n")
+        }
         _ => (StatusCode::SERVICE_UNAVAILABLE, "nothing is loaded\n"),
     };
     let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));

@@ -75,10 +75,5 @@ async fn parts(bed: &Bed, context: &Context) -> Result<Vec<Cgroup>, Error> {
 
 /// Resident memory of the groups' processes, in bytes.
 fn memory(groups: &[Cgroup]) -> f64 {
-    let resident = |pid: u32| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0)
-    };
-    groups.iter().flat_map(Cgroup::members).map(resident).sum::<f64>() * 1024.0
+    groups.iter().map(Cgroup::resident).sum()
 }
