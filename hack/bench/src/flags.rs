@@ -25,6 +25,9 @@ pub(crate) struct Flags {
     /// What the order of turns, the gaps of the load and the trace are drawn from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Print the names of the sections that would be measured, and nothing else.
+    #[arg(long, hide = true)]
+    pub(crate) list: bool,
     /// Put the sections measured now into the results that are kept; otherwise only a run of all sections is kept.
     #[arg(long)]
     pub(crate) keep: bool,

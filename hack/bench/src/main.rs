@@ -32,6 +32,10 @@ use crate::section::Section;
 #[tokio::main]
 async fn main() -> ExitCode {
     let flags = Flags::parse();
+    if flags.list {
+        println!("{}", flags.chosen().iter().map(Section::name).collect::<Vec<_>>().join(" "));
+        return ExitCode::SUCCESS;
+    }
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("a cryptography provider is already installed");
         return ExitCode::FAILURE;

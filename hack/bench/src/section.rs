@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::error::Error;
 use crate::row::Row;
-use crate::sections::{bare, burst, cold, idle, kill, own, scale, trace, trigger, warm};
+use crate::sections::{bare, burst, cold, idle, kill, own, scale, trace, trigger, warm, weakened};
 
 /// One subject. The order is that of a whole run.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum Section {
     Trace,
     /// Processes killed under load (row 19).
     Kill,
+    /// A build that is worse on purpose, and must look worse (row 20).
+    Weakened,
     /// The control plane with 10,000 of each kind, on an API server of its own (rows 11 to 16).
     Scale,
 }
@@ -55,6 +57,7 @@ impl Section {
             Self::Idle => idle::rows(context).await,
             Self::Trace => trace::rows(context).await,
             Self::Kill => kill::rows(context).await,
+            Self::Weakened => weakened::rows(context).await,
             Self::Scale => scale::rows(context).await,
         }
     }

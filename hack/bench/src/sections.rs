@@ -10,3 +10,4 @@ pub(crate) mod scale;
 pub(crate) mod trace;
 pub(crate) mod trigger;
 pub(crate) mod warm;
+pub(crate) mod weakened;

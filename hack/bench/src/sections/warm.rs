@@ -84,14 +84,23 @@ async fn measure(context: &Context, deployed: &[Deployed]) -> Result<Vec<Row>, E
 async fn ramp(context: &Context, arm: &Deployed) -> Result<f64, Error> {
     let time = Duration::from_millis(if context.flags.quick { 300 } else { 800 });
     let (mut rate, mut most) = (RAMP.0, 0.0);
-    loop {
-        let load = Open::new(rate, time, 2 * CONNECTIONS).run(&arm.target).await?;
-        if load.failed + load.shed > 0 || load.quantile_ms(0.99) > KEPT || rate > 200_000.0 {
-            return Ok(most);
+    while rate < 200_000.0 {
+        let mut kept = false;
+        // One hiccup of the machine is not the end of what a proxy carries.
+        for _ in 0..2 {
+            let load = Open::new(rate, time, 2 * CONNECTIONS).run(&arm.target).await?;
+            kept = load.failed + load.shed == 0 && load.quantile_ms(0.99) <= KEPT;
+            if kept {
+                most = load.rate();
+                break;
+            }
         }
-        most = load.rate();
+        if !kept {
+            break;
+        }
         rate *= RAMP.1;
     }
+    Ok(most)
 }
 
 fn report(figures: &[Figures], client: &Samples) -> Vec<Row> {
