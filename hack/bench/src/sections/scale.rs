@@ -67,7 +67,9 @@ async fn measure(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
     let say = Progress::begin();
     let plane = Plane::start(muon).await?;
     say.step("etcd and kube-apiserver run");
-    let bare_before = bare(&plane, count).await?;
+    // Half as many each time: what one costs is what counts.
+    let some = count.div_ceil(2);
+    let bare_before = bare(&plane, some).await?;
     say.step("bare writes");
 
     for number in 0..objects::SPACES {
@@ -119,15 +121,14 @@ async fn measure(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
         flood::clear(&plane.client, "/apis/muon.dev/v1alpha1", plural).await?;
     }
     flood::clear(&plane.client, "/api/v1", "services").await?;
-    let bare_after = bare(&plane, count / 2).await?;
+    let bare_after = bare(&plane, some).await?;
     say.step("bare writes again");
     let lookups = tokio::task::spawn_blocking(|| (lookup::measure(FEW), lookup::measure(MANY))).await?;
     say.step("lookups");
 
     let per = |seconds: f64, count: usize| seconds * 1e3 / count.max(1) as f64;
-    let bare_row =
-        Row::new("scale.bare", "ms", &Samples::from(vec![per(bare_before, count), per(bare_after, count / 2)]))
-            .note("per Function: the same writes by a client that thinks of nothing, before and after");
+    let bare_row = Row::new("scale.bare", "ms", &Samples::from(vec![per(bare_before, some), per(bare_after, some)]))
+        .note("per Function: the same writes by a client that thinks of nothing, before and after");
     let made = vec![per(functions.as_secs_f64(), count); 2];
     let kilobytes = |from: Memory, to: Memory| (to.resident - from.resident) * 1e3 / count.max(1) as f64;
     let mut rows = vec![

@@ -99,8 +99,11 @@ impl Plane {
     }
 
     fn command(&self, part: &str, admin: u16) -> Command {
-        let mut command = Command::new(&self.muon);
+        // Whatever becomes of the benchmark, its processes end with it.
+        let mut command = Command::new("setpriv");
         command
+            .args(["--pdeathsig", "KILL"])
+            .arg(&self.muon)
             .arg(part)
             .args(["--pod-name", &format!("muon-{part}-0"), "--admin-port", &admin.to_string()])
             .env("MUON_LOG", "warn");
