@@ -178,6 +178,20 @@ pub enum Component {
     Operator,
 }
 
+impl Component {
+    /// As it stands in messages and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Agent => "agent",
+            Self::Runtime => "runtime",
+            Self::Function => "function",
+            Self::Store => "store",
+            Self::Operator => "operator",
+        }
+    }
+}
+
 /// Whether user code saw the request.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[serde(rename_all = "lowercase")]

@@ -64,6 +64,10 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn component(&self) -> Component {
+        self.0.component
+    }
+
     pub(crate) fn reason(&self) -> &'static str {
         self.0.reason
     }

@@ -140,23 +140,30 @@ mod tests {
 
     /// What was written, and a gate that a writer waits at.
     #[derive(Clone, Default)]
-    struct Out(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+    struct Out(Arc<Gate>);
+
+    #[derive(Default)]
+    struct Gate {
+        /// What came, and whether it is shut.
+        state: Mutex<(Vec<u8>, bool)>,
+        opened: Condvar,
+    }
 
     impl Out {
         fn shut(&self, shut: bool) {
-            self.0.0.lock().unwrap().1 = shut;
-            self.0.1.notify_all();
+            self.0.state.lock().unwrap().1 = shut;
+            self.0.opened.notify_all();
         }
 
         fn text(&self) -> String {
-            String::from_utf8(self.0.0.lock().unwrap().0.clone()).unwrap()
+            String::from_utf8(self.0.state.lock().unwrap().0.clone()).unwrap()
         }
     }
 
     impl Write for Out {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            let state = self.0.0.lock().unwrap();
-            let mut state = self.0.1.wait_while(state, |(_, shut)| *shut).unwrap();
+            let state = self.0.state.lock().unwrap();
+            let mut state = self.0.opened.wait_while(state, |(_, shut)| *shut).unwrap();
             state.0.extend_from_slice(bytes);
             Ok(bytes.len())
         }

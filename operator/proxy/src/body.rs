@@ -1,8 +1,6 @@
 //! Bodies, streamed both ways without a copy.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use crate::access::Record;
 use crate::endpoint::Link;
 use crate::served::Lease;
+use crate::upload::{ClientBody, UploadError};
 
 /// Why a body ended before its end.
 #[derive(thiserror::Error, Debug)]
@@ -31,38 +30,32 @@ pub(crate) enum BodyError {
 pub(crate) enum RequestBody {
     /// None, or an empty one.
     Empty,
-    /// The client's; the flag is set when all of it is through.
-    Client(Incoming, Arc<AtomicBool>),
+    /// The client's.
+    Client(Box<ClientBody>),
 }
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match &mut *self {
             Self::Empty => Poll::Ready(None),
-            Self::Client(incoming, done) => {
-                let polled = Pin::new(&mut *incoming).poll_frame(cx);
-                if matches!(polled, Poll::Ready(None)) || incoming.is_end_stream() {
-                    done.store(true, Ordering::Relaxed);
-                }
-                polled
-            }
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Client(incoming, _) => incoming.is_end_stream(),
+            Self::Client(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Client(incoming, _) => incoming.size_hint(),
+            Self::Client(body) => body.size_hint(),
         }
     }
 }

@@ -30,6 +30,15 @@ pub struct Config {
     pub max_headers: usize,
     /// Bytes of a request's line and headers.
     pub max_header_bytes: usize,
+    /// From the first byte of a request's head to its last.
+    pub head_timeout: Duration,
+    /// Bytes of a request's body.
+    pub max_body_bytes: u64,
+    /// While a client is waited for, to send its body or to take its answer, it must move [`Self::least_bytes`] in this time. A stream
+    /// that has nothing to say is not waited for.
+    pub pace_window: Duration,
+    /// See [`Self::pace_window`].
+    pub least_bytes: u64,
     /// Time in which a request's headers must have come; also how long a connection may lie idle. Longer than Ingress
     /// controllers keep theirs (90 s), so that it is they who close, and never on a request that is just coming.
     pub header_timeout: Duration,
@@ -51,6 +60,8 @@ pub struct Config {
     pub failure_memory: Duration,
     /// How long a pod that could not be reached is left out when no event tells of it; doubles with each failure.
     pub ejection: Duration,
+    /// How long a pod that gave no answer to a request may take to say that it lives.
+    pub probe_timeout: Duration,
     /// How long a signed order is good for.
     pub order_life: Duration,
     /// At shutdown: how long requests are still taken after readiness is gone, so that nobody is sent here any more.
@@ -77,6 +88,10 @@ impl Config {
             max_connections: 16_384,
             max_headers: 100,
             max_header_bytes: 64 * 1024,
+            head_timeout: Duration::from_secs(10),
+            max_body_bytes: 1 << 30,
+            pace_window: Duration::from_secs(60),
+            least_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(100),
             body_idle: Duration::from_secs(600),
             pool_idle: Duration::from_secs(4),
@@ -86,6 +101,7 @@ impl Config {
             load_timeout: Duration::from_secs(60),
             failure_memory: Duration::from_secs(2),
             ejection: Duration::from_secs(2),
+            probe_timeout: Duration::from_secs(2),
             order_life: Duration::from_secs(120),
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(50),

@@ -16,6 +16,9 @@ use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
 
+/// Bytes of one answer that are held on their way, and bound of its head.
+const BUFFER: usize = 64 * 1024;
+
 /// One pod.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
@@ -25,6 +28,10 @@ pub(crate) struct Endpoint {
     /// It was loaded before this proxy asked.
     already: AtomicBool,
     in_flight: AtomicU32,
+    /// It is being asked whether it lives.
+    probing: AtomicBool,
+    /// Answers in a row that were not HTTP.
+    strikes: AtomicU32,
     idle: Mutex<Vec<Idle>>,
     /// When the last request in it ended; none: none did.
     last: Mutex<Option<Instant>>,
@@ -51,8 +58,12 @@ impl Link {
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         stream.set_nodelay(true)?;
-        let (sender, connection) =
-            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        let (sender, connection) = http1::Builder::new()
+            // Of each answer at most so much lies here; the rest waits in the pod.
+            .max_buf_size(BUFFER)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(std::io::Error::other)?;
         Ok(Box::new(Self { sender, connection, open: true }))
     }
 
@@ -82,6 +93,8 @@ impl Endpoint {
             address: SocketAddr::new(ip, port),
             already: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
+            probing: AtomicBool::new(false),
+            strikes: AtomicU32::new(0),
             idle: Mutex::default(),
             last: Mutex::default(),
         }
@@ -99,6 +112,27 @@ impl Endpoint {
 
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whether the caller is the one who asks it now.
+    pub(crate) fn begin_probe(&self) -> bool {
+        !self.probing.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_probe(&self) {
+        self.probing.store(false, Ordering::Release);
+    }
+
+    /// An answer was not HTTP; how many in a row.
+    pub(crate) fn strike(&self) -> u32 {
+        self.strikes.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// An answer was.
+    pub(crate) fn sane(&self) {
+        if self.strikes.load(Ordering::Relaxed) > 0 {
+            self.strikes.store(0, Ordering::Relaxed);
+        }
     }
 
     /// One request more is in it. Called under the lock of its function.

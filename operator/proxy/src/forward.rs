@@ -1,15 +1,16 @@
 //! One request into one pod: sent at most once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use crate::answer::Refusal;
 use crate::body::RequestBody;
 use crate::endpoint::{self, Link};
 use crate::served::Lease;
+use crate::upload::Upload;
 
 /// What became of it.
 pub(crate) enum Sent {
@@ -25,11 +26,22 @@ pub(crate) enum Sent {
 
 /// Whether all of a request's body has gone through.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Through(pub(crate) Option<Arc<AtomicBool>>);
+pub(crate) struct Through(pub(crate) Option<Arc<Upload>>);
 
 impl Through {
-    fn is_done(&self) -> bool {
-        self.0.as_ref().is_none_or(|done| done.load(Ordering::Relaxed))
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.as_ref().is_none_or(|upload| upload.is_done())
+    }
+
+    /// What the client did wrong with its body.
+    pub(crate) fn fault(&self, most: u64) -> Option<Refusal> {
+        self.0.as_ref().and_then(|upload| upload.fault(most))
+    }
+
+    fn answered(&self) {
+        if let Some(upload) = &self.0 {
+            upload.answered();
+        }
     }
 }
 
@@ -64,6 +76,7 @@ pub(crate) async fn send(
                 None => return Sent::Broken(failed.into_error()),
             },
         };
+        through.answered();
         if through.is_done() {
             return Sent::Answer(response, Some(link));
         }

@@ -37,8 +37,10 @@ mod served;
 mod slots;
 mod stall;
 mod supply;
+mod suspect;
 mod target;
 mod upgrade;
+mod upload;
 
 pub use access::AccessLog;
 pub use appender::Appender;

@@ -22,7 +22,7 @@ use crate::headers::Origin;
 use crate::metrics::Entry;
 use crate::proxy::Proxy;
 use crate::request::Client;
-use crate::stall::Stall;
+use crate::stall::{Pace, Phase, Stall};
 
 /// The sockets, bound by the caller.
 #[derive(Debug)]
@@ -132,12 +132,14 @@ impl Proxy {
             // Naming the bound costs an allocation a request; this one is hyper's own.
             builder.max_headers(config.max_headers);
         }
-        let io = Stall::new(TokioIo::new(stream), config.body_idle);
+        let phase = Arc::new(Phase::default());
+        let pace = Pace { head: config.head_timeout, window: config.pace_window, least: config.least_bytes };
+        let io = Stall::new(TokioIo::new(stream), pace, Arc::clone(&phase));
         let connections = self.shared.metrics.connections.clone();
         connections.inc();
         match entry {
             Some(entry) => {
-                let client = Arc::new(Client { entry, origin: Origin::new(address.ip()) });
+                let client = Arc::new(Client { entry, origin: Origin::new(address.ip()), phase });
                 let proxy = Arc::clone(&self);
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (proxy, client) = (Arc::clone(&proxy), Arc::clone(&client));
@@ -149,6 +151,8 @@ impl Proxy {
             None => {
                 let proxy = Arc::clone(&self);
                 let service = service_fn(move |request: Request<Incoming>| {
+                    // What peers say is short: it is not told apart from its head.
+                    phase.head(true);
                     let proxy = Arc::clone(&proxy);
                     async move { Ok::<Response<Body>, Infallible>(proxy.answer_peer(request).await) }
                 });

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use crate::answer::Refusal;
+
 /// The port that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
@@ -69,6 +71,9 @@ pub(crate) struct Metrics {
     pub(crate) pool_dry: IntCounter,
     pub(crate) ejections: IntCounter,
     pub(crate) lines_lost: IntCounter,
+    pub(crate) pods_broken: IntCounter,
+    /// Answers of ours, by who failed and why.
+    pub(crate) failures: IntCounterVec,
     pub(crate) loads_done: IntCounter,
     pub(crate) loads_already: IntCounter,
     pub(crate) loads_failed: IntCounter,
@@ -118,6 +123,11 @@ impl Metrics {
         let claims = counters("muon_proxy_claims_total", "Claims of free pods.", &["outcome"])?;
         let loads = counters("muon_proxy_loads_total", "Loads asked of agents.", &["outcome"])?;
         let peers = counters("muon_proxy_peer_requests_total", "Pods asked of a function's home proxy.", &["outcome"])?;
+        let failures = counters(
+            "muon_proxy_failures_total",
+            "Requests that got an answer of ours, by who failed and why.",
+            &["component", "reason"],
+        )?;
         let events = counters("muon_proxy_events_total", "Things that should be rare.", &["event"])?;
         Ok(Self {
             requests,
@@ -135,6 +145,8 @@ impl Metrics {
             claims_failed: claims.get_metric_with_label_values(&["failed"])?,
             pool_dry: events.get_metric_with_label_values(&["pool_dry"])?,
             ejections: events.get_metric_with_label_values(&["pod_ejected"])?,
+            pods_broken: events.get_metric_with_label_values(&["pod_broken"])?,
+            failures,
             lines_lost: events.get_metric_with_label_values(&["log_line_lost"])?,
             scaled: events.get_metric_with_label_values(&["scaled_out"])?,
             loads_done: loads.get_metric_with_label_values(&["loaded"])?,
@@ -145,6 +157,14 @@ impl Metrics {
             peer_unreachable: peers.get_metric_with_label_values(&["unreachable"])?,
             functions: gauge("muon_proxy_functions", "Functions in the route table.")?,
         })
+    }
+
+    /// Counts an answer of ours.
+    pub(crate) fn failed(&self, refusal: &Refusal) {
+        let component = refusal.component().as_str();
+        if let Ok(counter) = self.failures.get_metric_with_label_values(&[component, refusal.reason()]) {
+            counter.inc();
+        }
     }
 
     /// Counts a request that is over.

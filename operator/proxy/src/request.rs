@@ -23,8 +23,10 @@ use crate::metrics::{Entry, Start};
 use crate::proxy::Proxy;
 use crate::random;
 use crate::served::{Admission, Lease, Served};
+use crate::stall::Phase;
 use crate::target::{self, Target};
 use crate::upgrade;
+use crate::upload::{ClientBody, Upload, too_large};
 
 /// Pods that a request is tried in, when one after the other cannot be reached.
 const TRIES: u32 = 5;
@@ -34,6 +36,7 @@ const TRIES: u32 = 5;
 pub(crate) struct Client {
     pub(crate) entry: Entry,
     pub(crate) origin: Origin,
+    pub(crate) phase: Arc<Phase>,
 }
 
 /// A client's side of a change of protocol.
@@ -52,6 +55,7 @@ impl Proxy {
         let mut response = match self.serve_request(client, request, &mut record).await {
             Ok(response) => response,
             Err(refusal) => {
+                shared.metrics.failed(&refusal);
                 if let Some(record) = &mut record {
                     record.answered(refusal.status(), refusal.reason());
                     record.complete();
@@ -79,6 +83,7 @@ impl Proxy {
             .filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
             .map(|protocol| Change { protocol, client: hyper::upgrade::on(&mut request) });
         let (mut parts, body) = request.into_parts();
+        client.phase.head(change.is_some() || !body.is_end_stream());
         let target = self.target(client, &mut parts)?;
         now.routed = now.started.elapsed();
         now.function = Some(Arc::clone(&target.function));
@@ -86,13 +91,18 @@ impl Proxy {
         let timeout = target.function.serving.as_ref().map_or(60, |serving| serving.timeout_seconds.max(1));
         let timeout = Duration::from_secs(timeout.unsigned_abs().into());
         let deadline = Instant::from_std(now.started) + timeout;
+        let most = self.shared.config.max_body_bytes;
+        if body.size_hint().lower() > most {
+            return Err(too_large(most));
+        }
         prepare(&mut parts, client, target, &served, &now.id, change.as_ref());
 
         let (body, through) = match body.is_end_stream() {
             true => (RequestBody::Empty, Through::default()),
             false => {
-                let through = Through(Some(Arc::default()));
-                (RequestBody::Client(body, through.0.clone().unwrap_or_default()), through)
+                let upload = Arc::new(Upload::new(Arc::clone(&client.phase)));
+                let body = ClientBody::new(body, Arc::clone(&upload), &self.shared.config);
+                (RequestBody::Client(Box::new(body)), Through(Some(upload)))
             }
         };
         let mut request = Request::from_parts(parts, body);
@@ -104,6 +114,7 @@ impl Proxy {
             };
             match sent {
                 Sent::Answer(response, link) => {
+                    lease.endpoint().sane();
                     now.answered(response.status(), "");
                     self.observe_cold(now);
                     let Some(record) = record.take() else { return Err(internal()) };
@@ -124,12 +135,29 @@ impl Proxy {
                 }
                 Sent::Not(unsent, error) => {
                     tracing::warn!(pod = &*lease.endpoint().name, %error, "the pod cannot be reached; trying another");
-                    let uid = lease.endpoint().uid.clone();
+                    let endpoint = Arc::clone(lease.endpoint());
                     drop(lease);
-                    served.eject(&uid);
+                    served.eject(&endpoint.uid);
+                    served.suspect(&endpoint);
                     request = *unsent;
                 }
                 Sent::Broken(error) => {
+                    if let Some(refusal) = through.fault(most) {
+                        return Err(refusal);
+                    }
+                    if error.is_parse() {
+                        served.garbage(lease.endpoint());
+                        return Err(Refusal::new(
+                            StatusCode::BAD_GATEWAY,
+                            "BadAnswer",
+                            format!("what pod {} answered is not HTTP: {error}", lease.endpoint().name),
+                        )
+                        .by(Component::Runtime)
+                        .executed(Executed::Unknown));
+                    }
+                    if !error.is_user() {
+                        served.suspect(lease.endpoint());
+                    }
                     return Err(Refusal::new(
                         StatusCode::BAD_GATEWAY,
                         "ConnectionLost",
@@ -139,6 +167,18 @@ impl Proxy {
                     .executed(Executed::Unknown));
                 }
                 Sent::Late => {
+                    if !through.is_done() {
+                        return Err(Refusal::new(
+                            StatusCode::REQUEST_TIMEOUT,
+                            "RequestTimeout",
+                            format!(
+                                "the request's body had not come within the function's {} s (timeoutSeconds)",
+                                timeout.as_secs()
+                            ),
+                        )
+                        .executed(Executed::Unknown));
+                    }
+                    served.suspect(lease.endpoint());
                     return Err(Refusal::new(
                         StatusCode::GATEWAY_TIMEOUT,
                         "Timeout",

@@ -117,7 +117,7 @@ pub(crate) struct Waiting {
 }
 
 impl Lease {
-    pub(crate) fn endpoint(&self) -> &Endpoint {
+    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
     }
 

@@ -135,6 +135,13 @@ impl Slots {
         }
     }
 
+    /// Leaves a pod out until then, or no longer.
+    pub(crate) fn out_until(&mut self, uid: &str, until: Option<Instant>) {
+        if let Some(slot) = self.get_mut(uid) {
+            slot.out_until = until;
+        }
+    }
+
     pub(crate) fn loaded(&mut self, uid: &str) -> bool {
         let Some(slot) = self.get_mut(uid) else { return false };
         slot.load = Load::Loaded;

@@ -1,33 +1,104 @@
-//! A client that stops reading must not hold a place in a pod for ever: a write that makes no progress ends its connection.
+//! Clients that are slow on purpose, or by misfortune, must not hold a connection, or a place in a pod, for ever.
+//!
+//! Three clocks, each running only while something waits for the client: a head that has begun must end soon; a write
+//! that waits must get on at some least pace. A long stream with nothing to send, and a tunnel in which nobody speaks,
+//! wait for nothing and are left alone here. (The pace of a request's body is kept in [`crate::body`].)
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
-/// An IO object whose writes may not stall for longer than a bound. The clock runs only while a write waits.
+/// Where the client of a connection is.
+#[derive(Debug, Default)]
+pub(crate) struct Phase {
+    /// Heads that came whole, ever.
+    heads: AtomicU32,
+    /// What comes belongs to a body or to a tunnel.
+    open: AtomicBool,
+}
+
+impl Phase {
+    /// A head has come, and what follows it is its body or, if not `open`, another head.
+    pub(crate) fn head(&self, open: bool) {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        self.open.store(open, Ordering::Relaxed);
+    }
+
+    /// The body is over.
+    pub(crate) fn body_over(&self) {
+        self.open.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What is asked of a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// From the first byte of a head to its last.
+    pub(crate) head: Duration,
+    /// A write that waits must have moved `least` bytes in this time.
+    pub(crate) window: Duration,
+    pub(crate) least: u64,
+}
+
+/// An IO object whose peer keeps a pace.
 #[derive(Debug)]
 pub(crate) struct Stall<T> {
     io: T,
-    bound: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    phase: Arc<Phase>,
+    /// Heads that had come when the last bytes were read.
+    heads: u32,
+    /// Bytes have come that no whole head has followed.
+    partial: bool,
+    head: Option<Pin<Box<Sleep>>>,
+    blocked: Option<Pin<Box<Sleep>>>,
+    /// Bytes written in this window.
+    moved: u64,
 }
 
 impl<T> Stall<T> {
-    pub(crate) fn new(io: T, bound: Duration) -> Self {
-        Self { io, bound, stalled: None }
+    pub(crate) fn new(io: T, pace: Pace, phase: Arc<Phase>) -> Self {
+        Self { io, pace, phase, heads: 0, partial: false, head: None, blocked: None, moved: 0 }
     }
 
-    fn watch<R>(&mut self, polled: Poll<std::io::Result<R>>, cx: &mut Context<'_>) -> Poll<std::io::Result<R>> {
-        if polled.is_ready() {
-            self.stalled = None;
+    fn watch_write(
+        &mut self,
+        polled: Poll<std::io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<std::io::Result<usize>> {
+        if let Poll::Ready(done) = &polled {
+            if self.blocked.is_some() {
+                self.moved += done.as_ref().map_or(0, |bytes| *bytes as u64);
+            }
             return polled;
         }
-        let bound = self.bound;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
-        stalled.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
+        self.wait(cx).map(Err)
+    }
+
+    /// A write waits: ready, with an error, when it has for too long.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Error> {
+        let Pace { window, least, .. } = self.pace;
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
+        while blocked.as_mut().poll(cx).is_ready() {
+            if std::mem::take(&mut self.moved) < least {
+                return Poll::Ready(std::io::ErrorKind::TimedOut.into());
+            }
+            blocked.as_mut().reset(Instant::now() + window);
+        }
+        Poll::Pending
+    }
+
+    /// Everything has been written.
+    fn flushed(&mut self) {
+        if self.blocked.is_some() {
+            self.blocked = None;
+            self.moved = 0;
+        }
     }
 }
 
@@ -37,22 +108,44 @@ impl<T: Read + Unpin> Read for Stall<T> {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        let heads = self.phase.heads.load(Ordering::Relaxed);
+        if heads != self.heads {
+            (self.heads, self.partial, self.head) = (heads, false, None);
+        }
+        if polled.is_ready() {
+            self.partial |= !self.phase.open.load(Ordering::Relaxed);
+            return polled;
+        }
+        if !self.partial {
+            return Poll::Pending;
+        }
+        let bound = self.pace.head;
+        let head = self.head.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
+        head.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<T: Write + Unpin> Write for Stall<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.watch(polled, cx)
+        self.watch_write(polled, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let polled = Pin::new(&mut self.io).poll_flush(cx);
+        if polled.is_ready() {
+            self.flushed();
+            return polled;
+        }
+        self.wait(cx).map(Err)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match Pin::new(&mut self.io).poll_shutdown(cx) {
+            Poll::Pending => self.wait(cx).map(Err),
+            ended => ended,
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -65,6 +158,6 @@ impl<T: Write + Unpin> Write for Stall<T> {
         buffers: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, buffers);
-        self.watch(polled, cx)
+        self.watch_write(polled, cx)
     }
 }

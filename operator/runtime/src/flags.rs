@@ -93,6 +93,9 @@ pub(crate) struct ProxyFlags {
     /// Seconds that requests in flight have left at shutdown.
     #[arg(long, env = "MUON_DRAIN_SECONDS", default_value_t = 75)]
     pub(crate) drain_seconds: u64,
+    /// Bytes that a request's body may have; beyond them it is refused with 413.
+    #[arg(long, env = "MUON_MAX_BODY_BYTES", default_value_t = 1 << 30)]
+    pub(crate) max_body_bytes: u64,
     /// Which requests get a log line: `all`, `notable` (errors, cold starts, slow or broken-off answers) or `none`.
     #[arg(long, env = "MUON_ACCESS_LOG", default_value = "all")]
     pub(crate) access_log: AccessLog,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -54,6 +54,10 @@ pub struct Pod {
     pub stream: Mutex<Option<mpsc::UnboundedReceiver<Bytes>>>,
     /// Told for each piece that `/upload` reads.
     pub pieces: Mutex<Option<mpsc::UnboundedSender<Bytes>>>,
+    /// The runtime takes requests and answers none, not even a probe.
+    pub hangs: AtomicBool,
+    /// The runtime answers what is not HTTP.
+    pub garbage: AtomicBool,
     servers: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -73,6 +77,8 @@ impl Pod {
             connections: AtomicU32::new(0),
             stream: Mutex::default(),
             pieces: Mutex::default(),
+            hangs: AtomicBool::new(false),
+            garbage: AtomicBool::new(false),
             servers: Mutex::default(),
         });
         pod.listen(AGENT_PORT, |pod, request| Box::pin(async move { pod.agent(request).await })).await;
@@ -86,9 +92,19 @@ impl Pod {
         let server = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
+                let Ok((mut stream, _)) = listener.accept().await else { return };
                 if port == RUNTIME_PORT {
                     pod.connections.fetch_add(1, Ordering::Relaxed);
+                }
+                if port == RUNTIME_PORT && pod.garbage.load(Ordering::Relaxed) {
+                    connections.spawn(async move {
+                        let mut head = [0; 1024];
+                        if stream.read(&mut head).await.is_err() {
+                            return;
+                        }
+                        stream.write_all(b"SSH-2.0-nothing of the sort\r\n\r\n").await.ok();
+                    });
+                    continue;
                 }
                 let pod = Arc::clone(&pod);
                 let service = service_fn(move |request| answer(Arc::clone(&pod), request));
@@ -132,8 +148,14 @@ impl Pod {
     }
 
     async fn runtime(self: Arc<Self>, mut request: Request<Incoming>) -> Result<Reply, std::io::Error> {
-        self.requests.fetch_add(1, Ordering::SeqCst);
+        if self.hangs.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
         let path = request.uri().path().to_owned();
+        if path == "/healthz" {
+            return Ok(reply(StatusCode::OK, ""));
+        }
+        self.requests.fetch_add(1, Ordering::SeqCst);
         match path.as_str() {
             "/slow" => {
                 let now = self.slow.fetch_add(1, Ordering::SeqCst) + 1;
