@@ -69,10 +69,12 @@ async fn run(flags: Flags) -> Result<bool, Error> {
     let mut place = &flags.scratch;
     if flags.whole() || flags.keep {
         place = &flags.results;
-        match kept {
-            Some(kept) if !flags.whole() => report.onto(kept).write(place)?,
-            _ => report.write(place)?,
-        }
+        let report = match kept {
+            Some(kept) if !flags.whole() => report.onto(kept),
+            _ => report.clone(),
+        };
+        report.write(place)?;
+        report.publish(std::path::Path::new("README.md"))?;
     }
     println!("written: {0}/latest.json, {0}/latest.svg", place.display());
     Ok(report.sections.iter().all(|part| part.failed.is_none()))

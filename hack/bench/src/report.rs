@@ -3,6 +3,7 @@
 
 mod compare;
 mod machine;
+mod paper;
 mod plot;
 mod table;
 
@@ -81,6 +82,11 @@ impl Report {
     /// What differs from an earlier one by more than the noise of both.
     pub(crate) fn compared(&self, earlier: &Self) -> String {
         compare::compared(self, earlier)
+    }
+
+    /// Shows the figures in the README.
+    pub(crate) fn publish(&self, readme: &Path) -> Result<(), Error> {
+        paper::put(self, readme)
     }
 
     /// Writes `latest.json` and `latest.svg` into `dir`.

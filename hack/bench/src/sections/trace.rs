@@ -40,8 +40,8 @@ struct Answered {
 
 pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
     Bed::with(context, "trace", async |bed| {
-        let functions = context.size(FUNCTIONS, 60);
-        let seconds = context.size(1200, 120) as f64;
+        let functions = context.size(FUNCTIONS, 200);
+        let seconds = context.size(1200, 240) as f64;
         let trace = calls(context.dice("trace"), functions, seconds);
         bed.environment("native", context.image("native")?, POOL.0, POOL.1).await?;
         let plain = bed.deployment("plain", &context.image("native")?, 1).await?;
