@@ -72,7 +72,7 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
                 || format!("at {RATE} requests a second through the Ingress controller"),
                 |why| format!("first failure: {why}"),
             )));
-            rows.push(inside.note("in the moment of the kill, in all processes"));
+            rows.push(inside.note("around the moment of the kill, in all processes together"));
             rows.push(Row::new(format!("kill.{name}.longest"), "ms", &longest).note("of the answered requests"));
         }
         bar.finish();
@@ -107,8 +107,16 @@ async fn killed(context: &Context, bed: &Bed, target: &Target, victim: Victim) -
         async move { open.run(&target).await }
     });
     tokio::time::sleep(time / 3).await;
-    let on_their_way = in_flight.load(Ordering::Relaxed);
-    let status = tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().await?;
+    let mut kill = tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).spawn()?;
+    // The kill happens somewhere in this time: the most that was on its way in it.
+    let mut on_their_way = 0;
+    let status = loop {
+        on_their_way = on_their_way.max(in_flight.load(Ordering::Relaxed));
+        if let Some(status) = kill.try_wait()? {
+            break status;
+        }
+        tokio::task::yield_now().await;
+    };
     let load = load.await.map_err(|error| Error::Request(error.to_string()))??;
     if !status.success() {
         return Err(Error::Program { program: "kill".into(), why: format!("process {pid} was gone already") });
