@@ -10,6 +10,7 @@ from .failure import Failure
 from .instance import CLONE
 from .progress import Step
 from .shell import logged, output
+from .targets import target_folder
 
 SOURCES = Path(__file__).resolve().parent
 KUBERNETES, TRAEFIK = "1.34.4", "3.6.12"
@@ -26,8 +27,8 @@ def go_environment() -> dict[str, str]:
 
 
 def cargo_environment() -> dict[str, str]:
-    """One target folder for everything that runs cargo, outside the tree."""
-    return {"CARGO_TARGET_DIR": str(cache.root() / "target")}
+    """One target folder for everything that runs cargo in this clone, outside the tree."""
+    return {"CARGO_TARGET_DIR": str(target_folder())}
 
 
 def kubenode() -> Path:
