@@ -86,6 +86,7 @@ impl Proxy {
                 metrics,
                 queued: AtomicUsize::new(0),
                 proxies: AtomicU32::new(1),
+                position: AtomicU32::new(0),
                 tasks: TaskTracker::new(),
                 sequence: watch::Sender::new(1),
             }),
@@ -111,7 +112,9 @@ impl Proxy {
         }
         peers.sort_by(|one, other| one.name.cmp(&other.name));
         peers.dedup_by(|one, other| one.name == other.name);
+        let position = peers.iter().position(|peer| peer.name == *name).unwrap_or_default();
         self.shared.proxies.store(peers.len() as u32, Ordering::Relaxed);
+        self.shared.position.store(position as u32, Ordering::Relaxed);
         self.peers.store(Arc::new(peers));
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) queued: AtomicUsize,
     /// Ready proxies, this one counted in: each gives a pod its share of the function's concurrency.
     pub(crate) proxies: AtomicU32,
+    /// This proxy's place among them, in the order of their names.
+    pub(crate) position: AtomicU32,
     /// All that must end before the process may: connections, tunnels.
     pub(crate) tasks: TaskTracker,
     /// Grows when the operator should look.
@@ -53,6 +55,8 @@ pub(crate) struct Served {
     pub(crate) namespace_header: HeaderValue,
     pub(crate) shared: Arc<Shared>,
     proxy: Weak<Proxy>,
+    /// Whose turn it is to have the places that are left when the concurrency is divided: not the same proxy's for all.
+    turn: u32,
     inner: Mutex<Inner>,
     /// Told whenever pods or claims change; who provides pods to others waits for it.
     pub(crate) changed: watch::Sender<()>,
@@ -154,6 +158,7 @@ impl Served {
     pub(crate) fn new(function: Arc<Function>, shared: Arc<Shared>, proxy: Weak<Proxy>) -> Self {
         let header = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""));
         Self {
+            turn: (muon_routes::score(&function.uid, "") >> 32) as u32,
             uid: function.uid.clone(),
             name_header: header(function.name()),
             namespace_header: header(function.namespace()),
@@ -198,9 +203,12 @@ impl Served {
         }
         let config = &self.shared.config;
         let total = self.shared.queued.fetch_add(1, Ordering::Relaxed);
-        if inner.queue.len() >= config.queue_per_function || total >= config.queue_total {
+        // Fair between functions: one may have no more waiting than places are left for all. Whoever floods the proxy
+        // so leaves as many places as it takes, and somebody new finds one however many flood it.
+        let left = config.queue_total.saturating_sub(total);
+        if inner.queue.len() >= config.queue_per_function.min(left) {
             self.shared.queued.fetch_sub(1, Ordering::Relaxed);
-            let whose = if total >= config.queue_total { "of this proxy" } else { "of this function" };
+            let whose = if left <= inner.queue.len() { "of this proxy" } else { "of this function" };
             return Admission::Refused(Refusal::unavailable(
                 "QueueFull",
                 format!("the queue {whose} is full: raise scaling.max or concurrency, or call less often"),
@@ -250,7 +258,8 @@ impl Served {
     /// Requests that this proxy may have in one pod: its share of the concurrency, so that all proxies together keep it.
     fn room(&self, inner: &Inner) -> u32 {
         let concurrency = inner.serving().map_or(1, |serving| serving.concurrency.max(1)).unsigned_abs();
-        concurrency.div_ceil(self.shared.proxies.load(Ordering::Relaxed).max(1))
+        let (proxies, position) = (&self.shared.proxies, &self.shared.position);
+        share(concurrency, proxies.load(Ordering::Relaxed), position.load(Ordering::Relaxed), self.turn)
     }
 
     /// Hands out room and starts what is missing.
@@ -408,6 +417,15 @@ impl Served {
     }
 }
 
+/// Places that the proxy at `position` of `proxies` gets of a pod's `concurrency`. All shares together are the
+/// concurrency, unless there are fewer places than proxies: then each has one.
+fn share(concurrency: u32, proxies: u32, position: u32, turn: u32) -> u32 {
+    let proxies = proxies.max(1);
+    let rank = (u64::from(position) + u64::from(turn)) % u64::from(proxies);
+    let left = u64::from(concurrency % proxies);
+    (concurrency / proxies + u32::from(rank < left)).max(1)
+}
+
 impl Inner {
     pub(crate) fn serving(&self) -> Option<&Serving> {
         self.function.serving.as_ref()
@@ -455,5 +473,24 @@ impl Inner {
 impl Served {
     pub(crate) fn wanted(&self, inner: &Inner) -> u32 {
         inner.wanted(self.room(inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share;
+
+    #[test]
+    fn the_shares_of_all_proxies_are_the_concurrency() {
+        for (concurrency, proxies, turn) in [(10, 2, 0), (3, 2, 7), (7, 3, u32::MAX), (1000, 7, 12), (5, 1, 3)] {
+            let shares: Vec<u32> = (0..proxies).map(|at| share(concurrency, proxies, at, turn)).collect();
+            assert_eq!(shares.iter().sum::<u32>(), concurrency, "{shares:?}");
+            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn fewer_places_than_proxies_leave_nobody_without() {
+        assert_eq!((0..3).map(|at| share(1, 3, at, 5)).collect::<Vec<_>>(), [1, 1, 1]);
     }
 }

@@ -46,6 +46,8 @@ struct View<'a> {
     switched: bool,
     /// `spec.replicas` holds a number: a pod too many goes, idle or not, once it is drained.
     held: bool,
+    /// UIDs of pods beyond `scaling.max`, which go as soon as nothing is in them.
+    surplus: Vec<&'a str>,
     idle_ms: u64,
 }
 
@@ -63,6 +65,7 @@ impl<'a> View<'a> {
             wanted: wanted.map(|resolved| &resolved.serving),
             switched: written(observed) == serving && applied_everywhere(observed),
             held: spec.replicas > 0,
+            surplus: surplus(observed, serving),
             idle_ms: u64::try_from(spec.scaling.idle_seconds).unwrap_or_default() * 1000,
         }
     }
@@ -77,7 +80,10 @@ impl<'a> View<'a> {
 
     fn standing(&self, used: &UsedPod) -> Standing {
         let revision = used.pod.revision.as_deref();
-        let idle = |usage: &Usage| self.held || usage.in_flight == 0 && usage.idle_ms >= self.idle_ms;
+        let idle = |usage: &Usage| {
+            let surplus = || self.surplus.contains(&used.pod.uid.as_str());
+            self.held || usage.in_flight == 0 && (usage.idle_ms >= self.idle_ms || surplus())
+        };
         let drained = |usage: &Usage| usage.in_flight == 0 && usage.seen;
         match used.pod.state() {
             Some(State::Draining) if used.usage.as_ref().is_some_and(drained) => Standing::Gone,
@@ -93,11 +99,12 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The pods of a kind, those with the least in flight first.
+    /// The pods of a kind, in the order in which they are to go: those with the least in flight first, and of those the
+    /// ones that have been idle for longest. Where little is to do, the same few pods so stay in use.
     fn members(&self, own: bool, keep: impl Fn(Option<&str>) -> bool) -> Vec<Member<'a>> {
         let is_kept = |used: &&UsedPod| used.pod.own == own && used.pod.counts() && keep(used.pod.revision.as_deref());
         let mut pods: Vec<&UsedPod> = self.observed.pods.iter().filter(is_kept).collect();
-        pods.sort_by_key(|used| used.usage.as_ref().map_or(u32::MAX, |usage| usage.in_flight));
+        pods.sort_by_key(|used| use_of(used));
         pods.into_iter().map(|used| Member { pod: &used.pod, standing: self.standing(used) }).collect()
     }
 
@@ -197,6 +204,28 @@ impl<'a> View<'a> {
         let least = i32::from(running);
         own_replicas(self.spec, self.observed.demand.wanted, least)
     }
+}
+
+/// UIDs of the pods that serve beyond `scaling.max`: after a claim too many, made while a home proxy died, or after the
+/// bound was lowered. Those first that are used least.
+fn surplus<'a>(observed: &'a Observed, serving: Option<&Serving>) -> Vec<&'a str> {
+    let spec = &observed.object.spec;
+    let Some(serving) = serving.filter(|_| spec.replicas == 0) else { return Vec::new() };
+    let serves = |used: &&UsedPod| {
+        let pod = &used.pod;
+        pod.counts() && pod.state() == Some(State::Claimed) && pod.revision.as_deref() == Some(&serving.revision)
+    };
+    let mut there: Vec<&UsedPod> = observed.pods.iter().filter(serves).collect();
+    there.sort_by_key(|used| use_of(used));
+    let most = usize::try_from(spec.scaling.max).unwrap_or_default();
+    let beyond = there.len().saturating_sub(most);
+    there.into_iter().take(beyond).map(|used| used.pod.uid.as_str()).collect()
+}
+
+/// How much a pod is in use, to sort by: what is in it, then how short a time it has been idle.
+fn use_of(used: &UsedPod) -> (u32, std::cmp::Reverse<u64>) {
+    let usage = used.usage.as_ref();
+    (usage.map_or(u32::MAX, |usage| usage.in_flight), std::cmp::Reverse(usage.map_or(0, |usage| usage.idle_ms)))
 }
 
 fn is_broken(used: &UsedPod) -> bool {

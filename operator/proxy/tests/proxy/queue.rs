@@ -48,6 +48,77 @@ async fn the_bound_over_all_functions_holds_too() {
     assert_eq!(call(node.functions, get("two.demo", "/")).await.status, StatusCode::OK);
 }
 
+/// Two functions of which nothing runs are flooded; a third one still finds a place, and is served before them when a
+/// pod of its own comes.
+#[tokio::test]
+async fn functions_that_flood_the_proxy_leave_places_to_others() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy_with(Config { queue_total: 30, ..config("proxy-a") }).await;
+    let mut waiting = Vec::new();
+    for name in ["flood-1", "flood-2", "quiet"] {
+        cluster.function(name, json!({"mode": "Deployment"}));
+    }
+    let flooders: Vec<_> = ["flood-1.demo", "flood-2.demo"].repeat(40);
+    for host in flooders {
+        let request = tokio::spawn(call(node.functions, get(host, "/")));
+        // One after the other: waiting, or refused.
+        until("it waits or was refused", || {
+            let queued: u32 = node.proxy.activity().functions.iter().map(|function| function.queued).sum();
+            request.is_finished() || queued as usize > waiting.len()
+        })
+        .await;
+        if request.is_finished() {
+            let refused = request.await.unwrap();
+            assert_eq!(refused.failure().reason, "QueueFull");
+            assert!(refused.headers.contains_key("retry-after"));
+        } else {
+            waiting.push(request);
+        }
+    }
+    assert_eq!(waiting.len(), 20, "two that flood share what leaves a third of the places to the others");
+    let quiet = tokio::spawn(call(node.functions, get("quiet.demo", "/")));
+    until("the quiet one waits", || {
+        let functions = node.proxy.activity().functions;
+        functions.iter().any(|function| function.uid == "uid-quiet" && function.queued == 1)
+    })
+    .await;
+    cluster.own_pod("quiet-1", "quiet", "r1").await;
+    assert_eq!(quiet.await.unwrap().body, "quiet-1", "the others still wait");
+    for name in ["flood-1", "flood-2"] {
+        cluster.own_pod(&format!("{name}-pod"), name, "r1").await;
+    }
+    for request in waiting {
+        assert_eq!(request.await.unwrap().status, StatusCode::OK);
+    }
+}
+
+/// First come, first served: with one place, requests are inside in the order in which they came.
+#[tokio::test]
+async fn requests_of_a_function_are_served_in_the_order_of_their_coming() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy("proxy-a").await;
+    cluster.function("hello", json!({"concurrency": 1, "max": 1, "mode": "Deployment"}));
+    let mut waiting = Vec::new();
+    let order = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    for number in 0..10u32 {
+        let (order, address) = (std::sync::Arc::clone(&order), node.functions);
+        waiting.push(tokio::spawn(async move {
+            assert_eq!(call(address, get("hello.demo", "/slow")).await.status, StatusCode::OK);
+            order.lock().unwrap().push(number);
+        }));
+        until("it waits", || node.proxy.activity().functions.iter().any(|it| it.queued == number + 1)).await;
+    }
+    let pod = cluster.own_pod("order-1", "hello", "r1").await;
+    for served in 1..=10 {
+        pod.slow_gate.add_permits(1);
+        until("the next one has its answer", || order.lock().unwrap().len() == served).await;
+    }
+    for request in waiting {
+        request.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), (0..10).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn who_waits_too_long_for_a_busy_pod_is_told_so() {
     let cluster = Cluster::new();

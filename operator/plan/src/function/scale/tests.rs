@@ -36,6 +36,47 @@ watermark: 5
     serde_yaml::from_str(&text).unwrap()
 }
 
+fn pool_pod(name: &str, in_flight: u32, idle_ms: u64) -> UsedPod {
+    UsedPod {
+        pod: crate::SeenPod {
+            name: name.to_owned(),
+            uid: name.to_owned(),
+            state: State::Claimed.as_str().to_owned(),
+            revision: Some("now".to_owned()),
+            phase: "Running".to_owned(),
+            ready: true,
+            assigned: true,
+            ..crate::SeenPod::default()
+        },
+        usage: Some(Usage { used: true, in_flight, idle_ms, seen: true, ..Usage::default() }),
+    }
+}
+
+fn drained(observed: &Observed) -> Vec<String> {
+    scale(observed, None).drain.into_iter().map(|pod| pod.name).collect()
+}
+
+#[test]
+fn the_pods_used_least_go_first() {
+    let mut observed = observed(1);
+    let pods = [("a", 0, 11_000), ("b", 1, 0), ("c", 0, 30_000), ("d", 0, 2_000)];
+    observed.pods = pods.map(|(name, in_flight, idle)| pool_pod(name, in_flight, idle)).into();
+    assert_eq!(drained(&observed), ["c", "a"], "the busy one stays, and the one that has just been used");
+    observed.object.spec.scaling.min = 3;
+    assert_eq!(drained(&observed), ["c"], "three are kept: the one idle for longest goes");
+}
+
+#[test]
+fn pods_beyond_the_bound_go_when_nothing_is_in_them() {
+    let mut observed = observed(0);
+    observed.object.spec.scaling.max = 2;
+    let pods = [("a", 1, 0), ("b", 0, 200), ("c", 2, 0), ("d", 0, 100)];
+    observed.pods = pods.map(|(name, in_flight, idle)| pool_pod(name, in_flight, idle)).into();
+    assert_eq!(drained(&observed), ["b", "d"]);
+    observed.pods[1].usage.as_mut().unwrap().in_flight = 1;
+    assert_eq!(drained(&observed), ["d"], "a request is in the other one");
+}
+
 fn any_pod() -> impl Strategy<Value = (bool, bool, bool, u32, u64, bool, bool)> {
     (any::<bool>(), any::<bool>(), any::<bool>(), 0..2u32, 0..20_000u64, any::<bool>(), any::<bool>())
 }
