@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode, Uri};
 use muon_routes::Function;
 
 use crate::appender::Appender;
+use crate::crowd::Phase;
 use crate::metrics::{Entry, Metrics, Start};
 
 mod line;
@@ -65,6 +66,7 @@ pub(crate) struct Books {
 /// One request, from its head to the end of its answer. Told when dropped, so none is forgotten.
 pub(crate) struct Record {
     books: Arc<Books>,
+    phase: Arc<Phase>,
     pub(crate) entry: Entry,
     pub(crate) started: Instant,
     pub(crate) id: HeaderValue,
@@ -84,10 +86,18 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(books: Arc<Books>, entry: Entry, id: HeaderValue, method: &Method, uri: &Uri) -> Self {
+    pub(crate) fn new(
+        books: Arc<Books>,
+        phase: Arc<Phase>,
+        entry: Entry,
+        id: HeaderValue,
+        method: &Method,
+        uri: &Uri,
+    ) -> Self {
         books.metrics.in_flight.inc();
         Self {
             books,
+            phase,
             entry,
             started: Instant::now(),
             id,
@@ -129,6 +139,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         let metrics = &self.books.metrics;
         metrics.in_flight.dec();
+        self.phase.ended(self.started + self.head);
         metrics.request(self.entry, self.status(), self.start, self.head);
         let Some(log) = &self.books.log else { return };
         if log.which == AccessLog::Notable && !self.is_notable() {

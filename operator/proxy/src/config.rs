@@ -24,7 +24,7 @@ pub struct Config {
     pub queue_per_function: usize,
     /// Requests that may wait in all.
     pub queue_total: usize,
-    /// Client connections at once, per listener; more wait to be accepted.
+    /// Connections of clients at once. One more costs another its place: one with no request in it.
     pub max_connections: usize,
     /// Headers of a request.
     pub max_headers: usize,

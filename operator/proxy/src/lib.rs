@@ -23,6 +23,7 @@ mod body;
 mod call;
 mod claim;
 mod config;
+mod crowd;
 mod endpoint;
 mod forward;
 mod headers;

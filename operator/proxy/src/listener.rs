@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -14,15 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
+use crate::crowd::{Crowd, Phase, Place};
 use crate::headers::Origin;
 use crate::metrics::Entry;
 use crate::proxy::Proxy;
 use crate::request::Client;
-use crate::stall::{Pace, Phase, Stall};
+use crate::stall::{Pace, Stall};
 
 /// The sockets, bound by the caller.
 #[derive(Debug)]
@@ -71,8 +72,11 @@ impl Proxy {
             (functions, Some(Entry::Functions)),
             (peer, None),
         ];
+        // Peers are never turned out for clients.
+        let (clients, peers) = (Crowd::new(config.max_connections), Crowd::new(config.max_connections));
         for (listener, entry) in entries {
-            tasks.spawn(Arc::clone(&self).accept(listener, entry, stop.clone()));
+            let crowd = Arc::clone(if entry.is_some() { &clients } else { &peers });
+            tasks.spawn(Arc::clone(&self).accept(listener, entry, crowd, stop.clone()));
         }
         shutdown.await;
         self.draining.store(true, Ordering::Relaxed);
@@ -86,10 +90,8 @@ impl Proxy {
         pruning.abort();
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, entry: Option<Entry>, stop: Stop) {
-        let places = Arc::new(Semaphore::new(self.shared.config.max_connections));
+    async fn accept(self: Arc<Self>, listener: TcpListener, entry: Option<Entry>, crowd: Arc<Crowd>, stop: Stop) {
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let accepted = tokio::select! {
                 biased;
                 () = stop.token.cancelled() => return,
@@ -97,6 +99,14 @@ impl Proxy {
             };
             match accepted {
                 Ok((stream, address)) => {
+                    let (place, made_room) = tokio::select! {
+                        biased;
+                        () = stop.token.cancelled() => return,
+                        entered = crowd.enter() => entered,
+                    };
+                    if made_room {
+                        self.shared.metrics.evicted.inc();
+                    }
                     let serving = Arc::clone(&self).serve_connection(stream, address, entry, stop.clone(), place);
                     self.shared.tasks.spawn(serving);
                 }
@@ -115,7 +125,7 @@ impl Proxy {
         address: SocketAddr,
         entry: Option<Entry>,
         stop: Stop,
-        _place: OwnedSemaphorePermit,
+        place: Place,
     ) {
         if stream.set_nodelay(true).is_err() {
             return;
@@ -132,32 +142,34 @@ impl Proxy {
             // Naming the bound costs an allocation a request; this one is hyper's own.
             builder.max_headers(config.max_headers);
         }
-        let phase = Arc::new(Phase::default());
+        let phase = place.phase();
         let pace = Pace { head: config.head_timeout, window: config.pace_window, least: config.least_bytes };
-        let io = Stall::new(TokioIo::new(stream), pace, Arc::clone(&phase));
+        let io = Stall::new(TokioIo::new(stream), pace, Arc::clone(phase));
         let connections = self.shared.metrics.connections.clone();
         connections.inc();
         match entry {
             Some(entry) => {
-                let client = Arc::new(Client { entry, origin: Origin::new(address.ip()), phase });
+                let client = Arc::new(Client { entry, origin: Origin::new(address.ip()), phase: Arc::clone(phase) });
                 let proxy = Arc::clone(&self);
                 let service = service_fn(move |request: Request<Incoming>| {
                     let (proxy, client) = (Arc::clone(&proxy), Arc::clone(&client));
-                    async move { Ok::<Response<Body>, Infallible>(proxy.answer(&client, request).await) }
+                    // Boxed: hyper keeps room for the whole future in every connection, also in one that lies idle.
+                    Box::pin(async move { Ok::<Response<Body>, Infallible>(proxy.answer(&client, request).await) })
                 });
                 let connection = builder.serve_connection(io, service).with_upgrades();
-                drive(pin!(connection), stop, |connection| connection.graceful_shutdown()).await;
+                drive(pin!(connection), stop, phase, |connection| connection.graceful_shutdown()).await;
             }
             None => {
-                let proxy = Arc::clone(&self);
+                let (proxy, peer) = (Arc::clone(&self), Arc::clone(phase));
                 let service = service_fn(move |request: Request<Incoming>| {
                     // What peers say is short: it is not told apart from its head.
-                    phase.head(true);
+                    peer.head();
+                    peer.body();
                     let proxy = Arc::clone(&proxy);
-                    async move { Ok::<Response<Body>, Infallible>(proxy.answer_peer(request).await) }
+                    Box::pin(async move { Ok::<Response<Body>, Infallible>(proxy.answer_peer(request).await) })
                 });
                 let connection = builder.serve_connection(io, service);
-                drive(pin!(connection), stop, |connection| connection.graceful_shutdown()).await;
+                drive(pin!(connection), stop, phase, |connection| connection.graceful_shutdown()).await;
             }
         }
         connections.dec();
@@ -168,6 +180,7 @@ impl Proxy {
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     mut connection: std::pin::Pin<&mut C>,
     stop: Stop,
+    phase: &Phase,
     graceful: impl FnOnce(std::pin::Pin<&mut C>),
 ) {
     let mut stopped = pin!(stop.token.cancelled());
@@ -177,11 +190,15 @@ async fn drive<C: Future<Output = hyper::Result<()>>>(
         // Registered once, so that the stop wakes this task.
         if !registered || (graceful.is_some() && stop.is_set()) {
             registered = true;
+            phase.driven_by(cx.waker());
             if stopped.as_mut().poll(cx).is_ready()
                 && let Some(graceful) = graceful.take()
             {
                 graceful(connection.as_mut());
             }
+        }
+        if phase.is_evicted() {
+            return Poll::Ready(Ok(()));
         }
         connection.as_mut().poll(cx)
     })

@@ -71,6 +71,7 @@ pub(crate) struct Metrics {
     pub(crate) pool_dry: IntCounter,
     pub(crate) ejections: IntCounter,
     pub(crate) lines_lost: IntCounter,
+    pub(crate) evicted: IntCounter,
     pub(crate) pods_broken: IntCounter,
     /// Answers of ours, by who failed and why.
     pub(crate) failures: IntCounterVec,
@@ -147,6 +148,7 @@ impl Metrics {
             ejections: events.get_metric_with_label_values(&["pod_ejected"])?,
             pods_broken: events.get_metric_with_label_values(&["pod_broken"])?,
             failures,
+            evicted: events.get_metric_with_label_values(&["connection_evicted"])?,
             lines_lost: events.get_metric_with_label_values(&["log_line_lost"])?,
             scaled: events.get_metric_with_label_values(&["scaled_out"])?,
             loads_done: loads.get_metric_with_label_values(&["loaded"])?,

@@ -17,13 +17,13 @@ use tokio::time::Instant;
 use crate::access::Record;
 use crate::answer::Refusal;
 use crate::body::{Body, RequestBody};
+use crate::crowd::Phase;
 use crate::forward::{self, Sent, Through};
 use crate::headers::{self, Origin};
 use crate::metrics::{Entry, Start};
 use crate::proxy::Proxy;
 use crate::random;
 use crate::served::{Admission, Lease, Served};
-use crate::stall::Phase;
 use crate::target::{self, Target};
 use crate::upgrade;
 use crate::upload::{ClientBody, Upload, too_large};
@@ -50,7 +50,15 @@ impl Proxy {
     pub(crate) async fn answer(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
         let id = headers::kept_id(request.headers()).unwrap_or_else(random::request_id);
         let shared = &self.shared;
-        let record = Record::new(Arc::clone(&shared.books), client.entry, id.clone(), request.method(), request.uri());
+        client.phase.head();
+        let record = Record::new(
+            Arc::clone(&shared.books),
+            Arc::clone(&client.phase),
+            client.entry,
+            id.clone(),
+            request.method(),
+            request.uri(),
+        );
         let mut record = Some(record);
         let mut response = match self.serve_request(client, request, &mut record).await {
             Ok(response) => response,
@@ -83,7 +91,9 @@ impl Proxy {
             .filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
             .map(|protocol| Change { protocol, client: hyper::upgrade::on(&mut request) });
         let (mut parts, body) = request.into_parts();
-        client.phase.head(change.is_some() || !body.is_end_stream());
+        if change.is_some() || !body.is_end_stream() {
+            client.phase.body();
+        }
         let target = self.target(client, &mut parts)?;
         now.routed = now.started.elapsed();
         now.function = Some(Arc::clone(&target.function));

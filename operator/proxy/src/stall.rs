@@ -6,34 +6,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::time::{Instant, Sleep};
 
-/// Where the client of a connection is.
-#[derive(Debug, Default)]
-pub(crate) struct Phase {
-    /// Heads that came whole, ever.
-    heads: AtomicU32,
-    /// What comes belongs to a body or to a tunnel.
-    open: AtomicBool,
-}
-
-impl Phase {
-    /// A head has come, and what follows it is its body or, if not `open`, another head.
-    pub(crate) fn head(&self, open: bool) {
-        self.heads.fetch_add(1, Ordering::Relaxed);
-        self.open.store(open, Ordering::Relaxed);
-    }
-
-    /// The body is over.
-    pub(crate) fn body_over(&self) {
-        self.open.store(false, Ordering::Relaxed);
-    }
-}
+use crate::crowd::Phase;
 
 /// What is asked of a client.
 #[derive(Clone, Copy, Debug)]
@@ -109,12 +88,12 @@ impl<T: Read + Unpin> Read for Stall<T> {
         buffer: ReadBufCursor<'_>,
     ) -> Poll<std::io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        let heads = self.phase.heads.load(Ordering::Relaxed);
+        let heads = self.phase.heads();
         if heads != self.heads {
             (self.heads, self.partial, self.head) = (heads, false, None);
         }
         if polled.is_ready() {
-            self.partial |= !self.phase.open.load(Ordering::Relaxed);
+            self.partial |= !self.phase.is_open();
             return polled;
         }
         if !self.partial {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::answer::Refusal;
 use crate::config::Config;
-use crate::stall::Phase;
+use crate::crowd::Phase;
 
 /// Why a body cannot be sent on.
 #[derive(thiserror::Error, Debug)]

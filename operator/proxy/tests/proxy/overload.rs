@@ -169,3 +169,23 @@ async fn a_stream_that_is_silent_for_long_is_left_alone() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_full_house_lets_a_client_in_that_has_something_to_ask() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy_with(Config { max_connections: 20, ..config("proxy-a") }).await;
+    cluster.function("hello", json!({}));
+    let pod = cluster.own_pod("crowd-1", "hello", "r1").await;
+    let busy = tokio::spawn(call(node.functions, get("hello.demo", "/slow")));
+    until("it is inside", || pod.slow.load(Ordering::SeqCst) == 1).await;
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        let mut stream = TcpStream::connect(node.functions).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: hel").await.unwrap();
+        silent.push(stream);
+    }
+    until("room was made", || node.counted("muon_proxy_events_total", "connection_evicted") >= 41.0).await;
+    assert_eq!(call(node.functions, get("hello.demo", "/")).await.body, "crowd-1");
+    pod.slow_gate.add_permits(1);
+    assert_eq!(busy.await.unwrap().status, StatusCode::OK);
+}
