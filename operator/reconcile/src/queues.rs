@@ -151,8 +151,15 @@ impl Queues {
     pub fn deployment(&self, name: &ObjectRef<Deployment>, change: Change<'_, Deployment>) {
         let (old, new) = change.sides();
         self.index.deployments.change(name, old, new);
-        if let Some(object) = new.or(old) {
-            self.owners(object);
+        let Some(object) = new.or(old) else { return };
+        // A claim shows in its pool's counts as well, and as soon.
+        let environment = object.owner_references().iter().find(|owner| owner.kind == "Environment");
+        match environment {
+            Some(environment) if !is_edited(old, new) => {
+                let reference = ObjectRef::new(&environment.name).within(&namespace_of(object));
+                self.environments.push_later(reference, AFTER_PODS);
+            }
+            _ => self.owners(object),
         }
     }
 
