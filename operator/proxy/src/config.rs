@@ -6,6 +6,7 @@ use muon_crds::words;
 
 use crate::access::AccessLog;
 use crate::appender::Appender;
+use crate::pace::Pace;
 
 /// Settings of a proxy. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
@@ -108,5 +109,10 @@ impl Config {
             access_log: AccessLog::All,
             log: None,
         }
+    }
+
+    /// What a client must move while it is waited for.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { window: self.pace_window, least: self.least_bytes }
     }
 }

@@ -30,6 +30,7 @@ mod headers;
 mod listener;
 mod load;
 mod metrics;
+mod pace;
 mod peer;
 mod proxy;
 mod random;

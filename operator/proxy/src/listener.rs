@@ -23,7 +23,7 @@ use crate::headers::Origin;
 use crate::metrics::Entry;
 use crate::proxy::Proxy;
 use crate::request::Client;
-use crate::stall::{Pace, Stall};
+use crate::stall::Stall;
 
 /// The sockets, bound by the caller.
 #[derive(Debug)]
@@ -143,8 +143,7 @@ impl Proxy {
             builder.max_headers(config.max_headers);
         }
         let phase = place.phase();
-        let pace = Pace { head: config.head_timeout, window: config.pace_window, least: config.least_bytes };
-        let io = Stall::new(TokioIo::new(stream), pace, Arc::clone(phase));
+        let io = Stall::new(TokioIo::new(stream), config.head_timeout, config.pace(), Arc::clone(phase));
         let connections = self.shared.metrics.connections.clone();
         connections.inc();
         match entry {

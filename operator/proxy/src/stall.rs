@@ -2,7 +2,7 @@
 //!
 //! Three clocks, each running only while something waits for the client: a head that has begun must end soon; a write
 //! that waits must get on at some least pace. A long stream with nothing to send, and a tunnel in which nobody speaks,
-//! wait for nothing and are left alone here. (The pace of a request's body is kept in [`crate::body`].)
+//! wait for nothing and are left alone here. (The pace of a request's body is kept in [`crate::upload`].)
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,39 +10,31 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::crowd::Phase;
-
-/// What is asked of a client.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// From the first byte of a head to its last.
-    pub(crate) head: Duration,
-    /// A write that waits must have moved `least` bytes in this time.
-    pub(crate) window: Duration,
-    pub(crate) least: u64,
-}
+use crate::pace::{Pace, Pacer};
 
 /// An IO object whose peer keeps a pace.
 #[derive(Debug)]
 pub(crate) struct Stall<T> {
     io: T,
-    pace: Pace,
+    /// From the first byte of a head to its last.
+    head_bound: Duration,
     phase: Arc<Phase>,
     /// Heads that had come when the last bytes were read.
     heads: u32,
     /// Bytes have come that no whole head has followed.
     partial: bool,
     head: Option<Pin<Box<Sleep>>>,
-    blocked: Option<Pin<Box<Sleep>>>,
-    /// Bytes written in this window.
-    moved: u64,
+    /// Of writes: its clock runs while one waits.
+    writes: Pacer,
 }
 
 impl<T> Stall<T> {
-    pub(crate) fn new(io: T, pace: Pace, phase: Arc<Phase>) -> Self {
-        Self { io, pace, phase, heads: 0, partial: false, head: None, blocked: None, moved: 0 }
+    /// `head_bound` is the time from the first byte of a head to its last.
+    pub(crate) fn new(io: T, head_bound: Duration, pace: Pace, phase: Arc<Phase>) -> Self {
+        Self { io, head_bound, phase, heads: 0, partial: false, head: None, writes: Pacer::new(pace) }
     }
 
     fn watch_write(
@@ -51,8 +43,8 @@ impl<T> Stall<T> {
         cx: &mut Context<'_>,
     ) -> Poll<std::io::Result<usize>> {
         if let Poll::Ready(done) = &polled {
-            if self.blocked.is_some() {
-                self.moved += done.as_ref().map_or(0, |bytes| *bytes as u64);
+            if self.writes.is_running() {
+                self.writes.moved(done.as_ref().map_or(0, |bytes| *bytes as u64));
             }
             return polled;
         }
@@ -61,23 +53,7 @@ impl<T> Stall<T> {
 
     /// A write waits: ready, with an error, when it has for too long.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Error> {
-        let Pace { window, least, .. } = self.pace;
-        let blocked = self.blocked.get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
-        while blocked.as_mut().poll(cx).is_ready() {
-            if std::mem::take(&mut self.moved) < least {
-                return Poll::Ready(std::io::ErrorKind::TimedOut.into());
-            }
-            blocked.as_mut().reset(Instant::now() + window);
-        }
-        Poll::Pending
-    }
-
-    /// Everything has been written.
-    fn flushed(&mut self) {
-        if self.blocked.is_some() {
-            self.blocked = None;
-            self.moved = 0;
-        }
+        self.writes.poll_too_slow(cx).map(|()| std::io::ErrorKind::TimedOut.into())
     }
 }
 
@@ -99,7 +75,7 @@ impl<T: Read + Unpin> Read for Stall<T> {
         if !self.partial {
             return Poll::Pending;
         }
-        let bound = self.pace.head;
+        let bound = self.head_bound;
         let head = self.head.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
         head.as_mut().poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into()))
     }
@@ -114,7 +90,7 @@ impl<T: Write + Unpin> Write for Stall<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(cx);
         if polled.is_ready() {
-            self.flushed();
+            self.writes.stop();
             return polled;
         }
         self.wait(cx).map(Err)

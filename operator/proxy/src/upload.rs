@@ -4,18 +4,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use muon_crds::wire::Executed;
-use tokio::time::{Instant, Sleep};
 
 use crate::answer::Refusal;
 use crate::config::Config;
 use crate::crowd::Phase;
+use crate::pace::Pacer;
 
 /// Why a body cannot be sent on.
 #[derive(thiserror::Error, Debug)]
@@ -87,24 +86,12 @@ pub(crate) struct ClientBody {
     upload: Arc<Upload>,
     /// Bytes that may still come.
     left: u64,
-    window: Duration,
-    least: u64,
-    /// Bytes in this window.
-    moved: u64,
-    pace: Option<Pin<Box<Sleep>>>,
+    pacer: Pacer,
 }
 
 impl ClientBody {
     pub(crate) fn new(incoming: Incoming, upload: Arc<Upload>, config: &Config) -> Self {
-        Self {
-            incoming,
-            upload,
-            left: config.max_body_bytes,
-            window: config.pace_window,
-            least: config.least_bytes,
-            moved: 0,
-            pace: None,
-        }
+        Self { incoming, upload, left: config.max_body_bytes, pacer: Pacer::new(config.pace()) }
     }
 
     fn fail(&self, fault: u8, error: UploadError) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
@@ -114,13 +101,10 @@ impl ClientBody {
 
     /// The client is waited for.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let window = self.window;
-        let pace = self.pace.get_or_insert_with(|| Box::pin(tokio::time::sleep(window)));
-        while pace.as_mut().poll(cx).is_ready() {
-            if std::mem::take(&mut self.moved) < self.least && !self.upload.answered.load(Ordering::Relaxed) {
+        while self.pacer.poll_too_slow(cx).is_ready() {
+            if !self.upload.answered.load(Ordering::Relaxed) {
                 return self.fail(TOO_SLOW, UploadError::TooSlow);
             }
-            pace.as_mut().reset(Instant::now() + window);
         }
         Poll::Pending
     }
@@ -141,7 +125,7 @@ impl http_body::Body for ClientBody {
                 return self.fail(TOO_LARGE, UploadError::TooLarge);
             };
             self.left = left;
-            self.moved += length;
+            self.pacer.moved(length);
         }
         if frame.is_none() || self.incoming.is_end_stream() {
             self.upload.done.store(true, Ordering::Relaxed);
