@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::Report;
-use super::table::number;
+use super::table::{bar, number};
 use crate::error::Error;
-use crate::row::{Bar, Row, Verdict};
+use crate::row::{Row, Verdict};
 
 /// The README holds it between these lines.
 const BEGIN: &str = "<!-- hack/bench writes from here -->";
@@ -46,8 +46,8 @@ fn figures(report: &Report) -> String {
             row.unit,
             other.map(|other| format!("`{}`, {}", other.id, number(other.value))).unwrap_or_default(),
             against.and_then(|against| against.ratio).map(number).unwrap_or_default(),
-            bar(row, row.bar.as_ref()),
-            bar(row, row.stretch.as_ref()),
+            bar(row, row.bar.as_ref(), ": ", "**missed**"),
+            bar(row, row.stretch.as_ref(), ": ", "**missed**"),
         );
     }
     let named = |verdict: Verdict| {
@@ -69,19 +69,6 @@ fn figures(report: &Report) -> String {
         }
     }
     text
-}
-
-fn bar(row: &Row, bar: Option<&Bar>) -> String {
-    bar.map(|bar| {
-        let sign = if row.more_is_better { "≥" } else { "≤" };
-        let verdict = match bar.verdict {
-            Verdict::Met => "met",
-            Verdict::Missed => "**missed**",
-            Verdict::None => "no verdict",
-        };
-        format!("{sign} {}: {verdict}", number(bar.limit))
-    })
-    .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub(super) fn table(report: &Report) -> String {
                 row.unit,
                 row.against.as_ref().and_then(|against| against.ratio).map(number).unwrap_or_default(),
                 row.against.as_ref().map_or("", |against| against.id.as_str()),
-                bar(row, row.bar.as_ref()),
-                bar(row, row.stretch.as_ref()),
+                bar(row, row.bar.as_ref(), " ", "MISSED"),
+                bar(row, row.stretch.as_ref(), " ", "MISSED"),
             );
             if !row.note.is_empty() {
                 let _ = writeln!(text, "    {}", row.note);
@@ -52,15 +52,16 @@ pub(super) fn number(value: f64) -> String {
     }
 }
 
-fn bar(row: &Row, bar: Option<&Bar>) -> String {
+/// What a bar asks for, and what came of it; `missed` is the word for the worst.
+pub(super) fn bar(row: &Row, bar: Option<&Bar>, separator: &str, missed: &str) -> String {
     bar.map(|bar| {
         let sign = if row.more_is_better { "≥" } else { "≤" };
         let verdict = match bar.verdict {
             Verdict::Met => "met",
-            Verdict::Missed => "MISSED",
+            Verdict::Missed => missed,
             Verdict::None => "no verdict",
         };
-        format!("{sign} {} {verdict}", number(bar.limit))
+        format!("{sign} {}{separator}{verdict}", number(bar.limit))
     })
     .unwrap_or_default()
 }

@@ -50,6 +50,16 @@ async fn burst(bed: &Bed, functions: &[String]) -> Result<Burst, Error> {
     Ok(Burst { last, errors })
 }
 
+/// As many cold functions, called once each at the same moment, and gone again.
+async fn cold(bed: &Bed, count: usize, prefix: &str) -> Result<Burst, Error> {
+    let functions = Wanted::many(count, prefix, NATIVE);
+    bed.functions(&functions).await?;
+    let names: Vec<String> = functions.into_iter().map(|function| function.name).collect();
+    let found = burst(bed, &names).await?;
+    bed.delete(&names).await?;
+    Ok(found)
+}
+
 /// Fifty requests at once to one cold function.
 async fn one(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
     const POOL: usize = 4;
@@ -91,13 +101,9 @@ async fn many(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
         for ours in dice.shuffled(vec![true, false]) {
             bed.pool_full(NATIVE, pool).await?;
             if ours {
-                let functions = Wanted::many(pool, &format!("many-{number}"), NATIVE);
-                bed.functions(&functions).await?;
-                let names: Vec<String> = functions.into_iter().map(|function| function.name).collect();
-                let found = burst(bed, &names).await?;
+                let found = cold(bed, pool, &format!("many-{number}")).await?;
                 last.push(found.last);
                 errors.push(found.errors);
-                bed.delete(&names).await?;
             } else {
                 // Those that proxies have reserved are theirs: as many claims as pods are free, scaled to all of them.
                 let free = claims.free(NATIVE).await?;
@@ -138,13 +144,9 @@ async fn dry(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
         for ours in dice.shuffled(vec![true, false]) {
             bed.quiet(NATIVE, DRY).await?;
             if ours {
-                let functions = Wanted::many(count, &format!("dry-{number}"), NATIVE);
-                bed.functions(&functions).await?;
-                let names: Vec<String> = functions.into_iter().map(|function| function.name).collect();
-                let found = burst(bed, &names).await?;
+                let found = cold(bed, count, &format!("dry-{number}")).await?;
                 last.push(found.last);
                 errors.push(found.errors);
-                bed.delete(&names).await?;
             } else {
                 let name = format!("grows-{number}");
                 bed.deployment(&name, &context.image(NATIVE)?, DRY).await?;
