@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
 use crate::package::Source;
+use crate::scaling::{ScalingStatus, Window};
 use crate::values::{EnvVar, Resources, Volume};
 
 /// Code, and how it is to run. Nothing of it runs while nobody calls it.
@@ -32,6 +33,7 @@ use crate::values::{EnvVar, Resources, Volume};
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas"),
     printcolumn(name = "Env", type_ = "string", json_path = ".spec.environment"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.serving.mode", priority = "1"),
+    printcolumn(name = "Kept", type_ = "integer", json_path = ".status.scaling.kept", priority = "1"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.serving.digest", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -96,6 +98,7 @@ fn default_timeout() -> i32 {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.min <= self.max").message("scaling: min must not be above max"))]
+#[x_kube(validation = Rule::new("!has(self.schedule) || self.schedule.all(w, w.min <= self.max)").message("scaling: min of a window of schedule must not be above max"))]
 pub struct Scaling {
     /// Pods kept loaded though nobody calls.
     #[serde(default)]
@@ -109,6 +112,11 @@ pub struct Scaling {
     #[serde(default = "default_idle")]
     #[schemars(range(min = 1, max = 86400))]
     pub idle_seconds: i32,
+    /// Windows of time in which more than `min` are kept, ahead of known peaks. Where several are open, the highest
+    /// counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub schedule: Vec<Window>,
 }
 
 fn default_scaling_max() -> i32 {
@@ -121,7 +129,7 @@ fn default_idle() -> i32 {
 
 impl Default for Scaling {
     fn default() -> Self {
-        Self { min: 0, max: default_scaling_max(), idle_seconds: default_idle() }
+        Self { min: 0, max: default_scaling_max(), idle_seconds: default_idle(), schedule: Vec::new() }
     }
 }
 
@@ -145,6 +153,9 @@ pub struct FunctionStatus {
     /// Pods that serve it now.
     #[serde(default)]
     pub replicas: i32,
+    /// How many of them are kept though nobody calls, and why. None while it has none and keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<ScalingStatus>,
     /// Selects its pods, in the form of a query string (for the scale subresource).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,

@@ -9,3 +9,4 @@ mod installation;
 mod pool_pod;
 mod resync;
 mod scaling;
+mod schedule;

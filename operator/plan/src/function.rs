@@ -4,6 +4,7 @@ mod build;
 mod references;
 mod report;
 mod scale;
+mod schedule;
 mod validate;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -24,6 +25,7 @@ pub use build::build;
 pub use references::{Reference, ReferenceKind, references};
 pub use report::report;
 pub use scale::{own_replicas, scale};
+pub use schedule::{BadWindow, Kept, kept};
 pub use validate::validate;
 
 /// A Function and what there is of it.
@@ -47,6 +49,9 @@ pub struct Observed {
     /// The pods it controls (claimed ones) and those of its own Deployments.
     #[serde(default)]
     pub pods: Vec<UsedPod>,
+    /// The time, in seconds since 1970: what the windows of `scaling.schedule` are held against.
+    #[serde(default)]
+    pub now: i64,
     /// What requests want now: the highest that a ready proxy says.
     #[serde(default)]
     pub demand: Demand,

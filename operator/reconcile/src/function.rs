@@ -1,6 +1,7 @@
 //! The Function driver: its name, its revision, pods of its own where it needs them, and how many there are.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -8,8 +9,8 @@ use muon_crds::words::{self, State};
 use muon_crds::{ConditionType, Function, condition, names};
 use muon_order::{Load, Order};
 use muon_plan::function::{
-    Demand, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod, build, references, report,
-    scale, validate,
+    Demand, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod, build, kept, references,
+    report, scale, validate,
 };
 use muon_plan::meta::Owner;
 use muon_plan::{SeenDeployment, SeenPod};
@@ -48,7 +49,15 @@ pub async fn reconcile(object: Arc<Function>, context: Arc<Context>) -> Result<A
     if condition::find(&said.status.conditions, ConditionType::Ready).is_some_and(|ready| ready.reason == PROPAGATING) {
         context.await_function(&object, &written.resource_version);
     }
-    outcome.map(|_| Action::await_change())
+    outcome.map(|_| next(&observed))
+}
+
+/// Again when the schedule may ask for another number; a clock that is set meanwhile shows with the next resync.
+fn next(observed: &Observed) -> Action {
+    match kept(&observed.object.spec, observed.now).ok().and_then(|kept| kept.until) {
+        Some(until) => Action::requeue(Duration::from_secs(until.saturating_sub(observed.now).max(1).unsigned_abs())),
+        None => Action::await_change(),
+    }
 }
 
 fn observe(object: &Function, context: &Context) -> Observed {
@@ -69,10 +78,16 @@ fn observe(object: &Function, context: &Context) -> Observed {
             .collect(),
         deployments: deployments.iter().map(|deployment| SeenDeployment::of(deployment)).collect(),
         pods: pods.collect(),
+        now: seconds(),
         demand: Demand { wanted },
         failure: board.failure(&uid),
         watermark: board.watermarks().map(|seen| seen.functions),
     }
+}
+
+/// The time, in seconds since 1970.
+pub(crate) fn seconds() -> i64 {
+    i64::try_from(crate::store_client::now()).unwrap_or(i64::MAX)
 }
 
 fn owned<K: Clone>(object: Arc<K>) -> K {

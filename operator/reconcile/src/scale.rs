@@ -10,9 +10,11 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use muon_crds::Function;
 use muon_crds::words::{self, State};
+use muon_plan::function::kept;
 
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::function::seconds;
 use crate::place::namespace_of;
 use crate::proxies::refresh;
 use crate::reference::ObjectRef;
@@ -105,8 +107,8 @@ fn standing(pod: &Pod, function: &Function, context: &Context) -> Standing {
 }
 
 fn floor(function: &Function) -> usize {
-    let spec = &function.spec;
-    usize::try_from(if spec.replicas > 0 { spec.replicas } else { spec.scaling.min }).unwrap_or_default()
+    let kept = kept(&function.spec, seconds()).map_or(function.spec.scaling.min, |kept| kept.pods);
+    usize::try_from(kept).unwrap_or_default()
 }
 
 /// Free and claimed pods of every Environment.

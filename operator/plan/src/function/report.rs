@@ -38,6 +38,7 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
         serving,
         url: Some(format!("http://{name}.{namespace}")),
         replicas,
+        scaling: super::kept(&object.spec, observed.now).ok().and_then(|kept| kept.status(replicas)),
         selector: Some(format!("{}={name}", words::FUNCTION)),
     };
     Report { status, notes }

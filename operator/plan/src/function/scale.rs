@@ -9,20 +9,21 @@ use muon_crds::words::State;
 use muon_crds::{ConditionType, condition};
 
 use super::report::{applied_everywhere, next, ready_pods};
+use super::schedule::kept;
 use super::{Observed, OldDeployment, Resolved, Scale, Usage, UsedPod};
 use crate::seen::SeenDeployment;
 use crate::shrink::{Member, OldStep, Shrink, Standing, shrink};
 
 /// Replicas of a Function's own Deployment: held by `spec.replicas`, or what requests want and what is still `kept`
-/// (in use, or not idle for long enough), between `min` and `max`. Pods in use are never taken for being above
-/// `max`: replicas follow only behind drained pods.
-pub fn own_replicas(spec: &FunctionSpec, wanted: u32, kept: i32) -> i32 {
+/// (in use, or not idle for long enough), between `min`, as the time has it, and `max`. Pods in use are never taken for
+/// being above `max`: replicas follow only behind drained pods.
+pub fn own_replicas(spec: &FunctionSpec, min: i32, wanted: u32, kept: i32) -> i32 {
     if spec.replicas > 0 {
         return spec.replicas;
     }
     let wanted = i32::try_from(wanted).unwrap_or(i32::MAX);
     let scaling = &spec.scaling;
-    wanted.max(kept).max(scaling.min).min(scaling.max.max(scaling.min))
+    wanted.max(kept).max(min).min(scaling.max.max(min))
 }
 
 /// One step towards the number of pods that is asked for. `wanted` is what [`super::validate`] resolved, if it did.
@@ -49,6 +50,8 @@ struct View<'a> {
     /// UIDs of pods beyond `scaling.max`, which go as soon as nothing is in them.
     surplus: Vec<&'a str>,
     idle_ms: u64,
+    /// Pods kept though nobody calls. A schedule that cannot be read keeps what `scaling.min` says.
+    min: i32,
 }
 
 fn written(observed: &Observed) -> Option<&Serving> {
@@ -66,6 +69,7 @@ impl<'a> View<'a> {
             switched: written(observed) == serving && applied_everywhere(observed),
             held: spec.replicas > 0,
             surplus: surplus(observed, serving),
+            min: kept(spec, observed.now).map_or(spec.scaling.min, |kept| kept.pods),
             idle_ms: u64::try_from(spec.scaling.idle_seconds).unwrap_or_default() * 1000,
         }
     }
@@ -110,8 +114,7 @@ impl<'a> View<'a> {
 
     /// Pods kept though nobody calls.
     fn floor(&self) -> usize {
-        let floor = if self.spec.replicas > 0 { self.spec.replicas } else { self.spec.scaling.min };
-        usize::try_from(floor).unwrap_or_default()
+        usize::try_from(self.min).unwrap_or_default()
     }
 
     /// Claimed generic pods: idle ones beyond the floor drain, those of earlier revisions all do. And of all pods,
@@ -188,7 +191,7 @@ impl<'a> View<'a> {
         let kept = members.iter().filter(|member| member.standing == Standing::Needed).count();
         let kept = i32::try_from(kept).unwrap_or(i32::MAX);
         let desired = match (self.is_serving(Some(revision)), self.is_wanted(Some(revision))) {
-            (true, _) => own_replicas(self.spec, self.observed.demand.wanted, kept),
+            (true, _) => own_replicas(self.spec, self.min, self.observed.demand.wanted, kept),
             (false, true) => self.coming(),
             // Not before every proxy has left it.
             (false, false) if !self.switched => current,
@@ -202,7 +205,7 @@ impl<'a> View<'a> {
     fn coming(&self) -> i32 {
         let running = self.serving.is_some_and(|serving| ready_pods(self.observed, &serving.revision) > 0);
         let least = i32::from(running);
-        own_replicas(self.spec, self.observed.demand.wanted, least)
+        own_replicas(self.spec, self.min, self.observed.demand.wanted, least)
     }
 }
 

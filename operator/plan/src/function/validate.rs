@@ -23,6 +23,8 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Valid, Inval
     let owner = Owner::of(&observed.object);
     let values = pod::values(spec)
         .map_err(|bad| Invalid::stalled(ConditionType::Ready, "InvalidSpec", format!("spec: {bad}")))?;
+    super::kept(spec, observed.now)
+        .map_err(|bad| Invalid::stalled(ConditionType::Ready, "InvalidSchedule", bad.to_string()))?;
     if let Some(resources) = &spec.resources {
         quantity::requirements(resources).map_err(|bad| resources_of("Function", &bad))?;
     }

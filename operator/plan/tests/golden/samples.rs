@@ -106,6 +106,7 @@ fn serve(mut object: Function, packages: &[Package]) -> Value {
         references,
         deployments: Vec::new(),
         pods: Vec::new(),
+        now: 0,
         demand: function::Demand::default(),
         failure: None,
         watermark: Some(100),

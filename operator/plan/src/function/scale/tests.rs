@@ -11,13 +11,13 @@ fn spec(replicas: i32, min: i32, max: i32) -> FunctionSpec {
 
 #[test]
 fn demand_is_met_between_the_bounds() {
-    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 0), 0);
-    assert_eq!(own_replicas(&spec(0, 0, 10), 3, 0), 3);
-    assert_eq!(own_replicas(&spec(0, 0, 10), 30, 0), 10);
-    assert_eq!(own_replicas(&spec(0, 2, 10), 0, 0), 2);
-    assert_eq!(own_replicas(&spec(0, 0, 10), 1, 4), 4, "pods that are kept stay");
-    assert_eq!(own_replicas(&spec(5, 0, 3), 30, 9), 5, "a held number is held");
-    assert_eq!(own_replicas(&spec(0, 0, 10), u32::MAX, 0), 10);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 0, 0), 0);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 3, 0), 3);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 30, 0), 10);
+    assert_eq!(own_replicas(&spec(0, 2, 10), 2, 0, 0), 2);
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, 1, 4), 4, "pods that are kept stay");
+    assert_eq!(own_replicas(&spec(5, 0, 3), 0, 30, 9), 5, "a held number is held");
+    assert_eq!(own_replicas(&spec(0, 0, 10), 0, u32::MAX, 0), 10);
 }
 
 fn observed(min: i32) -> Observed {
