@@ -1,8 +1,9 @@
 //! What every section is given.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use kube::Client;
 use serde::Deserialize;
 
@@ -10,6 +11,7 @@ use crate::cgroup::{Cgroup, Meter, Owned};
 use crate::dice::Dice;
 use crate::error::Error;
 use crate::flags::Flags;
+use crate::plan::{Display, Plan, Rounds};
 
 /// The cluster, the flags, and what follows from them.
 pub(crate) struct Context {
@@ -19,6 +21,10 @@ pub(crate) struct Context {
     pub(crate) flags: Flags,
     /// Where things lie on this machine.
     pub(crate) node: Node,
+    /// What is shown meanwhile.
+    display: Display,
+    /// When the section began that is being measured, and how long it may take.
+    section: (Instant, Duration),
     /// The cgroup in which this process is: the load client's, as heavy as all pods together.
     client_group: [Cgroup; 1],
     /// Removes that cgroup in the end.
@@ -45,12 +51,46 @@ pub(crate) struct Node {
 
 impl Context {
     /// Connects.
-    pub(crate) async fn new(flags: Flags, node: &str) -> Result<Self, Error> {
+    pub(crate) async fn new(flags: Flags, plan: &Plan, node: &str) -> Result<Self, Error> {
         let node = serde_json::from_str(node).map_err(|error| Error::Cluster(error.to_string()))?;
         let client = Client::try_default().await.map_err(|error| Error::Cluster(error.to_string()))?;
         let owned = Cgroup::at("")?.inside("muon-bench")?;
         owned.take(std::process::id())?;
-        Ok(Self { client, flags, node, client_group: [(*owned).clone()], _owned: owned })
+        Ok(Self {
+            client,
+            flags,
+            node,
+            display: Display::new(plan),
+            section: (Instant::now(), plan.total()),
+            client_group: [(*owned).clone()],
+            _owned: owned,
+        })
+    }
+
+    /// A section of the plan begins.
+    pub(crate) fn begin(&mut self, plan: &Plan, number: usize) {
+        let (before, rest) = plan.sections().split_at(number);
+        let sum = |sections: &[(_, Duration)]| sections.iter().map(|(_, time)| *time).sum();
+        if let Some((section, time)) = rest.first() {
+            self.section = (Instant::now(), *time);
+            self.display.section(&section.name(), *time, sum(before), sum(rest));
+        }
+    }
+
+    /// As many rounds as asked for, none of which ends after this share of the section's time: what is left is for what
+    /// comes after them.
+    pub(crate) fn rounds(&self, share: f64) -> Rounds {
+        self.few_rounds(usize::MAX, share)
+    }
+
+    /// The same, and at most so many: for rounds that are long.
+    pub(crate) fn few_rounds(&self, most: usize, share: f64) -> Rounds {
+        Rounds::new(self.flags.rounds().min(most), self.section.0 + self.section.1.mul_f64(share))
+    }
+
+    /// A line for who waits.
+    pub(crate) fn say(&self, line: &str) {
+        self.display.say(line);
     }
 
     /// CPU time of the load client from now on.
@@ -70,10 +110,7 @@ impl Context {
 
     /// A bar of `length` steps on the terminal.
     pub(crate) fn progress(&self, length: usize, what: &'static str) -> ProgressBar {
-        let style = ProgressStyle::with_template("{msg:34} {bar:40} {pos}/{len} {elapsed}");
-        ProgressBar::new(length as u64)
-            .with_message(what)
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        self.display.bar(length, what)
     }
 
     /// The image of a runtime.

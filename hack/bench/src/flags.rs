@@ -16,7 +16,7 @@ pub(crate) struct Flags {
     /// Rounds of every measurement; the arms take turns in each, in random order.
     #[arg(long)]
     rounds: Option<usize>,
-    /// Seconds of every single load.
+    /// Seconds of a single load at an even pace.
     #[arg(long)]
     seconds: Option<u64>,
     /// Everything small: to see that it works, not to quote.
@@ -47,7 +47,7 @@ impl Flags {
 
     /// How long one load lasts.
     pub(crate) fn seconds(&self) -> u64 {
-        self.seconds.unwrap_or(if self.quick { 1 } else { 3 }).max(1)
+        self.seconds.unwrap_or(if self.quick { 1 } else { 2 }).max(1)
     }
 
     /// What is measured, in the order in which it is.

@@ -12,6 +12,7 @@ mod dice;
 mod error;
 mod flags;
 mod load;
+mod plan;
 mod report;
 mod row;
 mod samples;
@@ -26,6 +27,7 @@ use clap::Parser as _;
 use crate::context::Context;
 use crate::error::Error;
 use crate::flags::Flags;
+use crate::plan::Plan;
 use crate::report::{Part, Report};
 use crate::section::Section;
 
@@ -52,16 +54,18 @@ async fn main() -> ExitCode {
 
 /// Whether every section could be measured.
 async fn run(flags: Flags) -> Result<bool, Error> {
-    let context = Context::new(flags, &std::env::var("MUON_BENCH_NODE").unwrap_or_default()).await?;
-    let flags = &context.flags;
+    let plan = Plan::new(flags.chosen(), flags.quick);
+    eprintln!("{}", plan.text());
+    let mut context = Context::new(flags.clone(), &plan, &std::env::var("MUON_BENCH_NODE").unwrap_or_default()).await?;
     let kept = Report::kept(&flags.results);
     let mut report = Report::new(flags.command());
-    for section in flags.chosen() {
-        eprintln!("{}", section.name());
-        report.sections.push(measure(section, &context).await);
+    for (number, (section, _)) in plan.sections().iter().enumerate() {
+        context.begin(&plan, number);
+        report.sections.push(measure(*section, &context).await);
         // Written after each: what has been measured is not lost with what comes.
         report.write(&flags.scratch)?;
     }
+    drop(context);
     println!("{}", report.table());
     if let Some(kept) = &kept {
         println!("{}", report.compared(kept));
@@ -97,7 +101,7 @@ async fn measure(section: Section, context: &Context) -> Part {
         measured
     });
     if let Some(failed) = &failed {
-        eprintln!("{}: {failed}", section.name());
+        context.say(&format!("{}: {failed}", section.name()));
     }
     Part {
         section: section.name(),

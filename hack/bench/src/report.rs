@@ -2,6 +2,7 @@
 //! last.
 
 mod compare;
+mod file;
 mod machine;
 mod paper;
 mod plot;
@@ -9,15 +10,13 @@ mod table;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Error;
 use crate::row::Row;
 
 pub(crate) use machine::Machine;
 
 /// A whole run.
-#[derive(Serialize, Deserialize, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Report {
     /// Where it ran.
     pub(crate) machine: Machine,
@@ -28,7 +27,7 @@ pub(crate) struct Report {
 }
 
 /// What one section gave.
-#[derive(Serialize, Deserialize, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// Its name on the command line.
     pub(crate) section: String,
@@ -39,7 +38,6 @@ pub(crate) struct Part {
     /// How long it took.
     pub(crate) seconds: u64,
     /// Why it could not be measured, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) failed: Option<String>,
     /// The figures.
     pub(crate) rows: Vec<Row>,
@@ -54,7 +52,7 @@ impl Report {
     /// The one that is kept in `dir`, if there is one that this version can read.
     pub(crate) fn kept(dir: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(dir.join("latest.json")).ok()?;
-        serde_json::from_str(&text).ok()
+        file::read(&text).ok()
     }
 
     /// This one's sections put in the place of an earlier one's.
@@ -92,8 +90,8 @@ impl Report {
     /// Writes `latest.json` and `latest.svg` into `dir`.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(dir)?;
-        let json = serde_json::to_string_pretty(self).map_err(|error| Error::Request(error.to_string()))?;
-        std::fs::write(dir.join("latest.json"), json + "\n")?;
+        let json = file::write(self).map_err(|error| Error::Request(error.to_string()))?;
+        std::fs::write(dir.join("latest.json"), json)?;
         std::fs::write(dir.join("latest.svg"), plot::plot(self))?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::samples::Samples;
 
 /// One figure: the median of its rounds, with the smallest and the largest.
-#[derive(Serialize, Deserialize, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Row {
     /// What was measured, e.g. `cold.native.p50`.
     pub(crate) id: String,
@@ -20,24 +20,19 @@ pub(crate) struct Row {
     /// The figure of every round, in their order.
     pub(crate) rounds: Vec<f64>,
     /// Whether more is better, as with requests a second.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) more_is_better: bool,
     /// What it is held against.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) against: Option<Against>,
     /// What must be reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bar: Option<Bar>,
     /// What would be better still.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stretch: Option<Bar>,
     /// What a reader must know to read it right.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) note: String,
 }
 
 /// Another figure of the same rounds.
-#[derive(Serialize, Deserialize, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Against {
     /// Which.
     pub(crate) id: String,

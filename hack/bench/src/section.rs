@@ -1,5 +1,7 @@
 //! The sections of the benchmark: each a module that gives rows, run alone or with all others.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 
 use crate::context::Context;
@@ -43,6 +45,23 @@ impl Section {
     /// As the command line has it.
     pub(crate) fn name(&self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// How long it may take in a whole run. Rounds that would end later are not made; all rows are there all the same.
+    pub(crate) fn budget(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Bare => 30,
+            Self::Cold => 200,
+            Self::Burst => 190,
+            Self::Warm => 165,
+            Self::Own => 60,
+            Self::Trigger => 45,
+            Self::Idle => 90,
+            Self::Trace => 105,
+            Self::Kill => 80,
+            Self::Weakened => 75,
+            Self::Scale => 240,
+        })
     }
 
     /// Measures it.

@@ -26,7 +26,7 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         bed.api::<ConfigMap>().create(&PostParams::default(), &map).await?;
         let (mut echo, mut sync, mut patch, mut event, mut pod) = Default::default();
         let bar = context.progress(context.flags.rounds(), "bare primitives");
-        for round in 0..context.flags.rounds() {
+        for round in context.rounds(0.75) {
             push(&mut echo, echoes(context.size(5_000, 1_000)).await?);
             push(&mut sync, syncs(context, context.size(300, 50))?);
             let (answered, told) = writes(bed, context.size(100, 20)).await?;

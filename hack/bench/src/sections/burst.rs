@@ -66,7 +66,7 @@ async fn one(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
     bed.environment(NATIVE, context.image(NATIVE)?, POOL, POOL).await?;
     let (mut last, mut errors, mut claims) = (Samples::default(), Samples::default(), Samples::default());
     let bar = context.progress(context.flags.rounds(), "50 requests to one cold function");
-    for number in 0..context.flags.rounds() {
+    for number in context.rounds(0.2) {
         // It may have ten pods: that it takes one is what is shown.
         let function = Wanted { max: 10, concurrency: 100, ..Wanted::new(format!("one-{number}"), NATIVE) };
         bed.functions(std::slice::from_ref(&function)).await?;
@@ -89,15 +89,14 @@ async fn one(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
 /// As many cold functions at once as the pool has pods, against as many bare claims at once.
 async fn many(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
     let pool = context.size(50, 6);
-    let rounds = context.flags.rounds().min(3);
     bed.environment(NATIVE, context.image(NATIVE)?, pool, pool).await?;
     bed.functions(&[Wanted::new(BARE, NATIVE)]).await?;
     let proxies = bed.proxies().await?;
     let claims = BareClaims::new(bed, account(context, &proxies[0]).await?, BARE).await?;
     let (mut last, mut errors, mut bare) = (Samples::default(), Samples::default(), Samples::default());
-    let bar = context.progress(2 * rounds, "as many cold functions as pods");
+    let bar = context.progress(2 * context.flags.rounds().min(3), "as many cold functions as pods");
     let mut dice = context.dice("burst");
-    for number in 0..rounds {
+    for number in context.few_rounds(3, 0.65) {
         for ours in dice.shuffled(vec![true, false]) {
             bed.pool_full(NATIVE, pool).await?;
             if ours {
@@ -135,12 +134,11 @@ async fn many(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
 /// More cold functions at once than the pool has pods, against a plain Deployment that grows to as many.
 async fn dry(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
     let count = context.size(20, 6);
-    let rounds = context.flags.rounds().min(3);
     bed.environment(NATIVE, context.image(NATIVE)?, DRY, count).await?;
     let (mut last, mut errors, mut bare) = (Samples::default(), Samples::default(), Samples::default());
-    let bar = context.progress(2 * rounds, "more cold functions than pods");
+    let bar = context.progress(2 * context.flags.rounds().min(3), "more cold functions than pods");
     let mut dice = context.dice("dry");
-    for number in 0..rounds {
+    for number in context.few_rounds(3, 0.95) {
         for ours in dice.shuffled(vec![true, false]) {
             bed.quiet(NATIVE, DRY).await?;
             if ours {

@@ -57,7 +57,7 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         let mut rounds = Vec::new();
         let bar = context.progress(context.flags.rounds() * (2 * native + 2 * other), "cold requests");
         let mut dice = context.dice("cold");
-        for number in 0..context.flags.rounds() {
+        for number in context.rounds(0.9) {
             let mut turns = vec![Turn::Claim; native];
             for runtime in 0..RUNTIMES.len() {
                 turns.extend(vec![Turn::Cold(runtime); if runtime == 0 { native } else { other }]);

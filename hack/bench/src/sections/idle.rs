@@ -32,12 +32,11 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         made.try_collect::<Vec<_>>().await?;
         bed.ready(60 + count as u64 / 4).await?;
         // What making them has set going comes to its end.
-        tokio::time::sleep(Duration::from_secs(if context.flags.quick { 5 } else { 30 })).await;
-        let window = Duration::from_secs(if context.flags.quick { 5 } else { 40 });
-        let rounds = context.flags.rounds().min(3);
+        tokio::time::sleep(Duration::from_secs(if context.flags.quick { 3 } else { 10 })).await;
+        let window = Duration::from_secs(if context.flags.quick { 3 } else { 15 });
         let (mut cpu, mut writes) = (Samples::default(), Samples::default());
-        let bar = context.progress(rounds, "functions that nobody calls");
-        for _ in 0..rounds {
+        let bar = context.progress(context.flags.rounds().min(3), "functions that nobody calls");
+        for _ in context.few_rounds(3, 0.85) {
             let audit = Audit::begin(&context.node.audit_log)?;
             let meter = Meter::start(&parts)?;
             tokio::time::sleep(window).await;

@@ -49,10 +49,10 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         let victims = [Victim::Proxy, Victim::Operator, Victim::ApiServer];
         let rounds = context.size(context.flags.rounds().min(3), 1);
         let bar = context.progress(rounds * victims.len(), "killed under load");
-        for victim in victims {
+        for (number, victim) in victims.into_iter().enumerate() {
             let (mut failed, mut inside, mut longest) = (Samples::default(), Samples::default(), Samples::default());
             let mut why = None;
-            for _ in 0..rounds {
+            for _ in context.few_rounds(rounds, 0.9 * (number + 1) as f64 / victims.len() as f64) {
                 let (load, in_flight) = killed(context, bed, &target, victim).await?;
                 failed.push((load.failed + load.shed) as f64);
                 inside.push(in_flight as f64);
@@ -98,7 +98,7 @@ async fn ingress(context: &Context, bed: &Bed) -> Result<Target, Error> {
 
 /// A load in the middle of which a process is killed, and how many requests were on their way then.
 async fn killed(context: &Context, bed: &Bed, target: &Target, victim: Victim) -> Result<(Load, usize), Error> {
-    let time = Duration::from_secs(if context.flags.quick { 5 } else { 10 });
+    let time = Duration::from_secs(5);
     let open = Open::new(RATE, time, CONNECTIONS);
     let in_flight = open.in_flight.clone();
     let (pid, pod) = find(context, bed, victim).await?;

@@ -13,13 +13,13 @@ const NATIVE: &str = "native";
 
 pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
     Bed::with(context, "own", async |bed| {
-        let each = context.size(3, 1);
+        let each = context.size(2, 1);
         // The pool plays no part, and is kept as small as it may be.
         bed.environment(NATIVE, context.image(NATIVE)?, 0, 1).await?;
         let (mut bare, mut cold) = (Samples::default(), Samples::default());
         let bar = context.progress(2 * each * context.flags.rounds(), "own Deployments, cold");
         let mut dice = context.dice("own");
-        for round in 0..context.flags.rounds() {
+        for round in context.rounds(0.9) {
             let functions: Vec<Wanted> = Wanted::many(each, &format!("own-{round}"), NATIVE)
                 .into_iter()
                 .map(|function| Wanted { own: true, ..function })

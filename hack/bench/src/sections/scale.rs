@@ -38,6 +38,8 @@ use crate::samples::Samples;
 /// Objects of each kind.
 const COUNT: usize = 10_000;
 const QUICK: usize = 500;
+/// Bare writes are made for one Function in so many.
+const BARE: usize = 5;
 const OPERATOR: &str = "system:serviceaccount:muon-system:muon-operator";
 /// No stage of the run may take longer.
 const STAGE: Duration = Duration::from_secs(240);
@@ -59,17 +61,18 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
     let failed = |why: String| Error::Program { program: "the control plane at scale".to_owned(), why };
     let muon = context.node.programs.get("muon");
     let muon = muon.ok_or_else(|| failed("hack/bench/run named no program muon".to_owned()))?;
-    measure(muon, context.size(COUNT, QUICK)).await.map_err(|error| failed(error.to_string()))
+    measure(context, muon, context.size(COUNT, QUICK)).await.map_err(|error| failed(error.to_string()))
 }
 
 /// Measures with `count` objects of each kind.
-async fn measure(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
-    let say = Progress::begin();
+async fn measure(context: &Context, muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
+    let say = Progress { context, begun: Instant::now() };
     let plane = Plane::start(muon).await?;
     say.step("etcd and kube-apiserver run");
-    // Half as many each time: what one costs is what counts.
-    let some = count.div_ceil(2);
-    let bare_before = bare(&plane, some).await?;
+    // Fewer: what one costs is what counts.
+    let some = count.div_ceil(BARE);
+    let bare_before = flood::bare(&plane.client, 0, some).await?.as_secs_f64();
+    cleared(&plane).await?;
     say.step("bare writes");
 
     for number in 0..objects::SPACES {
@@ -117,11 +120,7 @@ async fn measure(muon: &Path, count: usize) -> Result<Vec<Row>, ScaleError> {
 
     drop(operator);
     drop(proxy);
-    for plural in ["functions", "httptriggers", "packages"] {
-        flood::clear(&plane.client, "/apis/muon.dev/v1alpha1", plural).await?;
-    }
-    flood::clear(&plane.client, "/api/v1", "services").await?;
-    let bare_after = bare(&plane, some).await?;
+    let bare_after = flood::bare(&plane.client, count, some).await?.as_secs_f64();
     say.step("bare writes again");
     let lookups = tokio::task::spawn_blocking(|| (lookup::measure(FEW), lookup::measure(MANY))).await?;
     say.step("lookups");
@@ -183,16 +182,14 @@ async fn made(
     Ok(ended.saturating_duration_since(started))
 }
 
-/// Bare writes for `count` Functions, in seconds; what they made is gone afterwards.
-async fn bare(plane: &Plane, count: usize) -> Result<f64, ScaleError> {
-    let took = flood::bare(&plane.client, count).await?.as_secs_f64();
+/// Removes what bare writes have made: the operator is to begin with nothing.
+async fn cleared(plane: &Plane) -> Result<(), ScaleError> {
     flood::clear(&plane.client, "/apis/muon.dev/v1alpha1", "functions").await?;
     flood::clear(&plane.client, "/api/v1", "services").await?;
     plane::until("the bare objects to be gone", async || {
         Ok(plane.count::<Function>().await? == 0 && plane.count::<Service>().await? < 10)
     })
-    .await?;
-    Ok(took)
+    .await
 }
 
 /// Waits until the operator has looked at everything.
@@ -225,15 +222,14 @@ fn peak(id: &str, memory: Memory) -> Row {
         .note("the most that it held, against what it held afterwards")
 }
 
-/// Says on stderr how far the run is: it takes minutes.
-struct Progress(Instant);
+/// Says how far the section is: it takes minutes.
+struct Progress<'a> {
+    context: &'a Context,
+    begun: Instant,
+}
 
-impl Progress {
-    fn begin() -> Self {
-        Self(Instant::now())
-    }
-
+impl Progress<'_> {
     fn step(&self, what: &str) {
-        eprintln!("  {:>5.1} s  {what}", self.0.elapsed().as_secs_f64());
+        self.context.say(&format!("  {:>5.1} s  {what}", self.begun.elapsed().as_secs_f64()));
     }
 }

@@ -21,7 +21,7 @@ use crate::samples::Samples;
 use calls::{Call, FUNCTIONS, calls};
 
 /// How many seconds of the trace pass in one of ours.
-const FASTER: f64 = 8.0;
+const FASTER: f64 = 10.0;
 /// Seconds of ours that an idle pod stays.
 const IDLE: i32 = 5;
 const POOL: (usize, usize) = (3, 20);
@@ -41,7 +41,7 @@ struct Answered {
 pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
     Bed::with(context, "trace", async |bed| {
         let functions = context.size(FUNCTIONS, 200);
-        let seconds = context.size(1200, 240) as f64;
+        let seconds = context.size(700, 240) as f64;
         let trace = calls(context.dice("trace"), functions, seconds);
         bed.environment("native", context.image("native")?, POOL.0, POOL.1).await?;
         let plain = bed.deployment("plain", &context.image("native")?, 1).await?;

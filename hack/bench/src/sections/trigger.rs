@@ -28,11 +28,11 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         let version = triggers.list(&ListParams::default()).await?.metadata.resource_version;
         let version = version.unwrap_or_default();
         let mut events: Events = Box::pin(triggers.watch(&WatchParams::default(), &version).await?.boxed());
-        let each = context.size(15, 5);
+        let each = context.size(10, 5);
         let (mut event, mut reply) = (Samples::default(), Samples::default());
         let bar = context.progress(context.flags.rounds() * each * 2, "routes until they serve");
         let mut dice = context.dice("trigger");
-        for round in 0..context.flags.rounds() {
+        for round in context.rounds(0.8) {
             let (mut event_round, mut reply_round) = (Samples::default(), Samples::default());
             for turn in dice.shuffled((0..2 * each).collect()) {
                 let name = format!("route-{round}-{turn}");

@@ -73,12 +73,11 @@ async fn measure(context: &Context, bed: &Bed, pods: &Api<Pod>) -> Result<Vec<Ro
     let real = bed.proxies().await?.remove(0);
     let real = Proxy { address: real.address, group: [Cgroup::of_pod(&context.node.cgroup, &real.uid)?] };
     bed.functions(&[Wanted::new("warm", NATIVE)]).await?;
-    let last = routes(bed, context.size(1000, 300)).await?;
-    let rounds = context.flags.rounds().min(3);
+    let last = routes(bed, context.size(500, 300)).await?;
     let mut figures = [Figures::default(), Figures::default()];
-    let bar = context.progress(rounds * 2, "the weakened build");
+    let bar = context.progress(context.flags.rounds().min(3) * 2, "the weakened build");
     let mut dice = context.dice("weakened");
-    for round in 0..rounds {
+    for round in context.few_rounds(3, 0.9) {
         for which in dice.shuffled(vec![0, 1]) {
             let (proxy, figures) = ([&real, &weakened][which], &mut figures[which]);
             one(bed, proxy, &format!("{which}-{round}"), figures).await?;
@@ -101,7 +100,7 @@ async fn measure(context: &Context, bed: &Bed, pods: &Api<Pod>) -> Result<Vec<Ro
         claims.note("the same of the build that is installed"),
         row("lookup-cpu", "us", &weakened.lookup).against(&lookup).bar(1.2).note(format!(
             "must be seen to be worse: CPU a request, the last of {} routes of one host in a list",
-            context.size(1000, 300)
+            context.size(500, 300)
         )),
         lookup,
         row("cold.p50", "ms", &weakened.cold).against(&cold).note("it claims by itself, after the request has come"),

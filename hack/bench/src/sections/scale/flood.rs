@@ -73,11 +73,11 @@ pub(super) async fn write(client: &Client, method: Method, path: &str, body: &Va
 }
 
 /// What a Function comes to, written by a client that thinks of nothing: the Function, its Service, its status before
-/// and after the proxies have it, and the Event that tells of it.
-pub(super) async fn bare(client: &Client, count: usize) -> Result<Duration, ScaleError> {
+/// and after the proxies have it, and the Event that tells of it. The numbers begin with `first`.
+pub(super) async fn bare(client: &Client, first: usize, count: usize) -> Result<Duration, ScaleError> {
     let client = client.clone();
     all(count, move |number| {
-        let client = client.clone();
+        let (client, number) = (client.clone(), first + number);
         async move {
             let (space, name) = (objects::space(number), objects::name(number));
             let functions = ours("functions", number);
