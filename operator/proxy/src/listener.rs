@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::crowd::{Crowd, Phase, Place};
@@ -24,6 +25,9 @@ use crate::metrics::Entry;
 use crate::proxy::Proxy;
 use crate::request::Client;
 use crate::stall::Stall;
+
+/// How long answers to peers may take after the last client's has ended.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The sockets, bound by the caller.
 #[derive(Debug)]
@@ -59,25 +63,23 @@ impl Stop {
 
 impl Proxy {
     /// Serves until `shutdown` is over, then drains: for a while requests are still taken though readiness is gone, then no
-    /// connection is accepted, and what is in flight may end within its bound.
+    /// client's connection is accepted, and what is in flight may end within its bound. Peers and the operator are answered until then.
     pub async fn serve(self: Arc<Self>, listeners: Listeners, shutdown: impl Future<Output = ()>) {
-        let stop = Stop::default();
+        let (stop, peers_stop) = (Stop::default(), Stop::default());
         let config = &self.shared.config;
         let tasks = &self.shared.tasks;
+        let speaking = TaskTracker::new();
         let pruning = tokio::spawn(Arc::clone(&self).prune());
         let Listeners { gateway, ingress, functions, peer } = listeners;
-        let entries = [
-            (gateway, Some(Entry::Gateway)),
-            (ingress, Some(Entry::Ingress)),
-            (functions, Some(Entry::Functions)),
-            (peer, None),
-        ];
+        let entries = [(gateway, Entry::Gateway), (ingress, Entry::Ingress), (functions, Entry::Functions)];
         // Peers are never turned out for clients.
         let (clients, peers) = (Crowd::new(config.max_connections), Crowd::new(config.max_connections));
         for (listener, entry) in entries {
-            let crowd = Arc::clone(if entry.is_some() { &clients } else { &peers });
-            tasks.spawn(Arc::clone(&self).accept(listener, entry, crowd, stop.clone()));
+            let accepting =
+                Arc::clone(&self).accept(listener, Some(entry), Arc::clone(&clients), stop.clone(), tasks.clone());
+            tasks.spawn(accepting);
         }
+        speaking.spawn(Arc::clone(&self).accept(peer, None, peers, peers_stop.clone(), speaking.clone()));
         shutdown.await;
         self.draining.store(true, Ordering::Relaxed);
         tracing::info!(delay = ?config.drain_delay, "shutting down: not ready any more, still serving");
@@ -87,10 +89,21 @@ impl Proxy {
         if tokio::time::timeout(config.drain_timeout, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "shutting down with connections still busy");
         }
+        // Not before: what is in flight here the operator must hear of to the end, or it takes the pod for idle.
+        peers_stop.now();
+        speaking.close();
+        tokio::time::timeout(FAREWELL, speaking.wait()).await.ok();
         pruning.abort();
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, entry: Option<Entry>, crowd: Arc<Crowd>, stop: Stop) {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        entry: Option<Entry>,
+        crowd: Arc<Crowd>,
+        stop: Stop,
+        tasks: TaskTracker,
+    ) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -108,7 +121,7 @@ impl Proxy {
                         self.shared.metrics.evicted.inc();
                     }
                     let serving = Arc::clone(&self).serve_connection(stream, address, entry, stop.clone(), place);
-                    self.shared.tasks.spawn(serving);
+                    tasks.spawn(serving);
                 }
                 Err(error) => {
                     // Out of file descriptors, mostly: some connection has to end first.

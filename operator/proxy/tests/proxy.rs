@@ -12,6 +12,8 @@ mod cold;
 mod failure;
 #[path = "proxy/forward.rs"]
 mod forward;
+#[path = "proxy/leaving.rs"]
+mod leaving;
 #[path = "proxy/overload.rs"]
 mod overload;
 #[path = "proxy/pod.rs"]
