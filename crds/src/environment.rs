@@ -68,6 +68,17 @@ pub struct Runtime {
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
+    /// The runtime takes `env` in the body of `/v2/specialize` and sets it before it imports the code. Functions whose
+    /// variables are plain values or keys of ConfigMaps then start from the pool; without it, any variable gives a
+    /// function pods of its own.
+    #[serde(default, skip_serializing_if = "crate::values::is_false")]
+    pub env_at_load: bool,
+    /// With `envAtLoad`: names that mean something only to a process that starts; `*` at the end stands for any rest.
+    /// A function that sets one of them has pods of its own. `LD_*`, `GLIBC_*`, `MALLOC_*`, `LANG`, `LANGUAGE`, `LC_*`
+    /// and `MUON_*` are always among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 256), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*\*?$")))]
+    pub env_at_start: Vec<String>,
 }
 
 fn default_port() -> i32 {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Condition;
 use crate::package::Source;
 use crate::scaling::{ScalingStatus, Window};
-use crate::values::{EnvVar, Resources, Volume};
+use crate::values::{EnvVar, Resources, Variable, Volume};
 
 /// Code, and how it is to run. Nothing of it runs while nobody calls it.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
@@ -69,7 +69,9 @@ pub struct FunctionSpec {
     /// How many pods, and how long they stay.
     #[serde(default)]
     pub scaling: Scaling,
-    /// Environment variables. They give the function pods of its own.
+    /// Environment variables. In an Environment with `runtime.envAtLoad`, plain values and keys of ConfigMaps go with
+    /// the load and cost nothing, 32 KiB in all. A key of a Secret, which only kubelet resolves, or a name of
+    /// `runtime.envAtStart` gives the function pods of its own; so does any variable in other Environments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub env: Vec<EnvVar>,
@@ -191,4 +193,7 @@ pub struct Serving {
     pub timeout_seconds: i32,
     /// Pods at most.
     pub max: i32,
+    /// Variables that go with the load: those of `spec.env`, resolved and expanded. Empty where kubelet sets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<Variable>,
 }

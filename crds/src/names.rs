@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::values::Variable;
+
 /// First eight hexadecimal digits of the SHA-256 of `bytes`: short, stable, fit for names and labels.
 pub fn short_hash(bytes: &[u8]) -> String {
     let mut text = hex::encode(Sha256::digest(bytes));
@@ -18,6 +20,39 @@ pub fn digest(bytes: &[u8]) -> String {
 pub fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+/// The revision of a function whose variables go with the load. It ends in their hash, so that an order, which is for
+/// one revision, is for these variables alone.
+pub fn revision_with(revision: &str, env: &[Variable]) -> String {
+    match env {
+        [] => revision.to_owned(),
+        env => format!("{revision}.{}", variables(env)),
+    }
+}
+
+/// Whether these are the variables that the revision asks for. A revision without any asks for none.
+pub fn asks_for(revision: &str, env: &[Variable]) -> bool {
+    match (revision.split_once('.'), env) {
+        (None, env) => env.is_empty(),
+        (Some(_), []) => false,
+        (Some((_, hash)), env) => hash == variables(env),
+    }
+}
+
+/// Long enough that nobody finds other variables of the same hash, short enough for a label.
+fn variables(env: &[Variable]) -> String {
+    let mut hash = Sha256::new();
+    for Variable { name, value } in env {
+        // No name holds a `=`, and neither holds a NUL.
+        hash.update(name);
+        hash.update(b"=");
+        hash.update(value);
+        hash.update(b"\0");
+    }
+    let mut text = hex::encode(hash.finalize());
+    text.truncate(16);
+    text
 }
 
 /// The Deployment of an Environment's pool with this template hash.
@@ -64,6 +99,22 @@ mod tests {
         }
         assert_ne!(pool(&long, "12345678"), pool(&other, "12345678"));
         assert_eq!(pool("python", "12345678"), "python-pool-12345678");
+    }
+
+    #[test]
+    fn a_revision_asks_for_its_variables_and_for_no_others() {
+        let env = |pairs: &[(&str, &str)]| -> Vec<Variable> {
+            pairs.iter().map(|(name, value)| Variable { name: (*name).into(), value: (*value).into() }).collect()
+        };
+        assert_eq!(revision_with("12345678", &[]), "12345678");
+        let wanted = env(&[("A", "b"), ("C", "")]);
+        let revision = revision_with("12345678", &wanted);
+        assert!(revision.len() <= 63 && revision.starts_with("12345678."), "{revision}");
+        assert!(asks_for(&revision, &wanted) && asks_for("12345678", &[]));
+        for other in [&[][..], &[("A", "b")], &[("A", "x"), ("C", "")], &[("C", ""), ("A", "b")], &[("A", "b=C=")]] {
+            assert!(!asks_for(&revision, &env(other)), "{other:?}");
+        }
+        assert!(!asks_for("12345678", &wanted));
     }
 
     #[test]

@@ -31,15 +31,26 @@ pub struct LocalName {
     pub name: String,
 }
 
+/// A variable with its final value.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    /// Name of the variable.
+    pub name: String,
+    /// Its value, with nothing left to resolve or expand.
+    pub value: String,
+}
+
 /// One environment variable of a function.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.value) && has(self.valueFrom))").message("env: set value or valueFrom, not both"))]
 pub struct EnvVar {
-    /// Name of the variable.
-    #[schemars(length(min = 1, max = 256), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$"))]
+    /// Name of the variable: letters, digits, `-`, `_` and `.`, beginning with none of the digits.
+    #[schemars(length(min = 1, max = 256), regex(pattern = r"^([-_a-zA-Z]|\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$"))]
     pub name: String,
-    /// Its value.
+    /// Its value. `$(NAME)` stands for a variable further up in the list, `$$(NAME)` for the text `$(NAME)`, as in a
+    /// pod; a name that is not there is left as it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// Where its value comes from.
@@ -67,10 +78,10 @@ pub struct KeyRef {
     /// Name of the Secret or ConfigMap.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key in it.
-    #[schemars(length(min = 1, max = 253))]
+    /// Key in it. Variables take the keys of a ConfigMap's `data`, not of its `binaryData`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^([-_a-zA-Z0-9]|\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$"))]
     pub key: String,
-    /// Start without it when it does not exist.
+    /// Start without it when the object or the key does not exist.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
 }

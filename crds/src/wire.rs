@@ -9,6 +9,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::values::Variable;
+
 /// Bring this package into this pod and have the runtime import it. Idempotent; callers at once are joined.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +28,9 @@ pub struct LoadRequest {
     pub namespace: String,
     /// Whole time that the load may take, in milliseconds.
     pub timeout_ms: u64,
+    /// Variables that the runtime sets before it imports the code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env: Vec<Variable>,
 }
 
 /// How long the phases of a load took, in microseconds; all 0 when it was already loaded.

@@ -21,6 +21,8 @@ pub const MODE: &str = "muon.dev/mode";
 pub const WEIGHT: &str = "muon.dev/weight";
 /// Annotation, on a pod: the port its runtime listens on.
 pub const RUNTIME_PORT: &str = "muon.dev/runtime-port";
+/// Annotation, on a pool's pods: `true` where runtime and agent take variables with the load.
+pub const ENV_AT_LOAD: &str = "muon.dev/env-at-load";
 /// Annotation, on a claimed pod: the UID of the Function that claimed it.
 pub const FUNCTION_UID: &str = "muon.dev/function-uid";
 /// Annotation, on objects that we apply: hash of what was applied, so that an unchanged object is not written.

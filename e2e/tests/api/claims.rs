@@ -7,7 +7,8 @@ use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
-use muon_crds::{Function, words};
+use muon_crds::values::Variable;
+use muon_crds::{Function, names, words};
 use muon_e2e::control_plane::ControlPlane;
 use muon_e2e::manifest::json_patch;
 use muon_e2e::wait::until;
@@ -116,6 +117,22 @@ async fn api_policy_refuses_a_claim_with_anything_else() {
     let mut operations = whole;
     operations.push(add(owners, json!([owner(&name, &uid), second])));
     refused(&setting, operations, "the one owner").await;
+}
+
+/// Whatever proxy asks: a revision that comes with variables does not get a pod that would not set them.
+#[tokio::test]
+async fn api_policy_keeps_variables_and_pods_together() {
+    let setting = setting("claim-env").await;
+    let mut operations = claim(&setting.pod, &setting.function);
+    let revision = names::revision_with("12345678", &[Variable { name: "A".into(), value: "b".into() }]);
+    let label = "/metadata/labels/muon.dev~1revision";
+    operations.push(json!({"op": "add", "path": label, "value": revision}));
+    refused(&setting, operations.clone(), "takes no variables").await;
+    let annotation = Patch::Merge(json!({"metadata": {"annotations": {words::ENV_AT_LOAD: "true"}}}));
+    let pods: Api<Pod> = Api::namespaced(setting.admin.clone(), &setting.namespace);
+    pods.patch("pool-1", &PatchParams::default(), &annotation).await.expect("a pod that takes them");
+    let claimed = json_patch(&setting.proxy, &path(&setting.pod), &Value::from(operations)).await.expect("a claim");
+    assert_eq!(claimed.labels()[words::REVISION], revision);
 }
 
 #[tokio::test]

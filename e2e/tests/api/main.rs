@@ -4,6 +4,7 @@
 mod children;
 mod claims;
 mod conflicts;
+mod env;
 mod healing;
 mod installation;
 mod pool_pod;

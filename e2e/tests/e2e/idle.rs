@@ -61,7 +61,8 @@ async fn e2e_idle_never_cuts_a_request() {
 async fn e2e_idle_own_deployment_scales_to_zero() {
     let _cluster = together().await;
     let scene = Scene::shared().await;
-    let more = json!({"scaling": {"idleSeconds": 1}, "env": [{"name": "A", "value": "b"}]});
+    let more =
+        json!({"scaling": {"idleSeconds": 1}, "volumes": [{"name": "v", "mountPath": "/scratch", "emptyDir": {}}]});
     let route = scene.python("owned", CODE, more).await;
     assert!(scene.pods_of("owned").await.is_empty());
     route.get("/").await.ok();

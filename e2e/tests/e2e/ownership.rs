@@ -91,7 +91,13 @@ async fn e2e_deletion_leaves_nothing_behind() {
     let _cluster = together().await;
     let scene = Scene::open("leftovers", json!({"min": 1, "max": 3})).await;
     let route = scene.python("pooled", "def main():\n    return 'ok'\n", json!({})).await;
-    let owned = scene.python("owned", "def main():\n    return 'ok'\n", json!({"env": [{"name": "A"}]})).await;
+    let owned = scene
+        .python(
+            "owned",
+            "def main():\n    return 'ok'\n",
+            json!({"volumes": [{"name": "v", "mountPath": "/scratch", "emptyDir": {}}]}),
+        )
+        .await;
     route.get("/").await.ok();
     owned.get("/").await.ok();
     for name in ["pooled", "owned"] {

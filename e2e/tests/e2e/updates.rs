@@ -45,7 +45,8 @@ async fn e2e_update_under_load_never_answers_with_old_code_after_ready() {
 async fn e2e_update_of_an_own_deployment_loses_nothing() {
     let _cluster = together().await;
     let scene = Scene::open("own", json!({"min": 0, "max": 1})).await;
-    let env = |value: &str| json!({"env": [{"name": "VERSION", "value": value}]});
+    let volumes = json!([{"name": "v", "mountPath": "/scratch", "emptyDir": {}}]);
+    let env = |value: &str| json!({"env": [{"name": "VERSION", "value": value}], "volumes": volumes});
     let code = "import os\n\ndef main():\n    return os.environ['VERSION']\n";
     let route = scene.python("own", code, env("1")).await;
     assert_eq!(route.get("/").await.ok(), "1");
@@ -108,8 +109,10 @@ fn serving(function: &Function) -> String {
 async fn e2e_applying_the_same_again_writes_nothing() {
     let _cluster = together().await;
     let scene = Scene::open("again", json!({"min": 1, "max": 2})).await;
-    let route = scene.python("same", &code(1), json!({"env": [{"name": "A", "value": "b"}]})).await;
-    let pooled = scene.python("pooled", &code(1), json!({})).await;
+    let own = json!({"volumes": [{"name": "v", "mountPath": "/scratch", "emptyDir": {}}]});
+    let env = json!({"env": [{"name": "A", "value": "b"}]});
+    let route = scene.python("same", &code(1), own.clone()).await;
+    let pooled = scene.python("pooled", &code(1), env.clone()).await;
     pooled.get("/").await.ok();
     drop(route);
     scene
@@ -121,8 +124,8 @@ async fn e2e_applying_the_same_again_writes_nothing() {
     scene.free("python", 1).await;
     let mark = scene.cluster.audit().mark();
     for _ in 0..2 {
-        scene.apply_value(python("same", &code(1), json!({"env": [{"name": "A", "value": "b"}]}))).await;
-        scene.apply_value(python("pooled", &code(1), json!({}))).await;
+        scene.apply_value(python("same", &code(1), own.clone())).await;
+        scene.apply_value(python("pooled", &code(1), env.clone())).await;
         scene.route("same", json!({"name": "same"})).await;
     }
     // Something new, seen through to its end, comes after all that the repetition could have set going.

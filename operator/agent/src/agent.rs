@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use muon_crds::names;
 use muon_crds::wire::{LoadReport, LoadRequest};
 use muon_order::{Load, Order};
 use tokio::sync::watch;
@@ -269,6 +270,7 @@ impl Agent {
 /// What becomes of an admitted request, as the pod stands.
 fn decide(status: &mut Status, request: &LoadRequest, Admitted { load, expired }: Admitted) -> Decision {
     let refuse = |error| Decision::Answer(Err(error));
+    let asked_for = names::asks_for(&load.revision, &request.env);
     if let Some(record) = &mut status.record {
         let same = (&record.function_uid, &record.revision, &record.digest)
             == (&load.function_uid, &load.revision, &load.digest);
@@ -282,7 +284,7 @@ fn decide(status: &mut Status, request: &LoadRequest, Admitted { load, expired }
             Phase::Failed(error) if error.is_final() => refuse(error.clone()),
             _ if status.draining => refuse(LoadError::Draining),
             Phase::Empty | Phase::Failed(_) => {
-                if expired.is_none() {
+                if expired.is_none() && asked_for {
                     // The newer order, in case the archive has to be fetched again.
                     record.request = request.clone();
                 }
@@ -295,6 +297,9 @@ fn decide(status: &mut Status, request: &LoadRequest, Admitted { load, expired }
     }
     if let Some(expired) = expired {
         return refuse(LoadError::OrderRefused(expired.to_string()));
+    }
+    if !asked_for {
+        return refuse(LoadError::EnvDiffers);
     }
     status.record = Some(accepted(request, &load));
     Decision::Begin

@@ -67,6 +67,18 @@ pub enum LoadError {
     /// The runtime could not import the code.
     #[error("{0}")]
     ImportFailed(String),
+    /// The runtime knows the first contract only, which has no place for variables.
+    #[error(
+        "the runtime knows no /v2/specialize, so it cannot be given variables with the load: set runtime.envAtLoad of \
+         its Environment to false"
+    )]
+    EnvNotTaken,
+    /// Other variables than the revision asks for.
+    #[error(
+        "the load brings other variables than its revision asks for: the proxy that sent it may be older than the \
+         operator and know of none"
+    )]
+    EnvDiffers,
     /// The runtime ended while it imported the code.
     #[error("the runtime ended while it imported the code (its process exited or ran out of memory): see its log")]
     RuntimeEnded,
@@ -117,6 +129,8 @@ impl LoadError {
             Self::Disk(_) => (StatusCode::INSUFFICIENT_STORAGE, Component::Agent, "DiskFailed"),
             Self::RuntimeUnreachable(_) => (StatusCode::BAD_GATEWAY, Component::Runtime, "RuntimeUnreachable"),
             Self::ImportFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, Component::Runtime, "ImportFailed"),
+            Self::EnvNotTaken => (StatusCode::UNPROCESSABLE_ENTITY, Component::Runtime, "EnvNotTaken"),
+            Self::EnvDiffers => (StatusCode::SERVICE_UNAVAILABLE, Component::Agent, "EnvDiffers"),
             Self::RuntimeEnded => (StatusCode::BAD_GATEWAY, Component::Runtime, "RuntimeEnded"),
             Self::RuntimeCrashed(_) => (StatusCode::UNPROCESSABLE_ENTITY, Component::Runtime, "RuntimeCrashed"),
         }
@@ -135,10 +149,15 @@ impl LoadError {
     /// Whether this pod will never load: trying again with the same digest would end the same way.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::ArchiveRefused { .. } | Self::ImportFailed(_) | Self::RuntimeCrashed(_) | Self::ForeignLoad => true,
+            Self::ArchiveRefused { .. }
+            | Self::ImportFailed(_)
+            | Self::EnvNotTaken
+            | Self::RuntimeCrashed(_)
+            | Self::ForeignLoad => true,
             Self::RequestInvalid(_)
             | Self::OrderRefused(_)
             | Self::AlreadyLoaded { .. }
+            | Self::EnvDiffers
             | Self::Draining
             | Self::Deadline { .. }
             | Self::ArchiveMissing(_)

@@ -45,7 +45,7 @@ impl Record {
         }
     }
 
-    /// Replaces what is kept. A few hundred bytes to a file that is not synced: it has to outlive this process, not the node.
+    /// Replaces what is kept. A few hundred bytes, and the variables, to a file that is not synced: it has to outlive this process, not the node.
     pub fn write(&self, dir: &Path) {
         let kept = serde_json::to_vec(self)
             .map_err(std::io::Error::other)

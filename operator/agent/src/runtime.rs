@@ -52,18 +52,25 @@ pub async fn load(
     asked: impl FnOnce(),
 ) -> Result<Loaded, LoadError> {
     let mut connection = connect(address).await?;
-    let body = json!({
+    let mut body = json!({
         "filepath": path,
         "functionName": wanted.entrypoint,
         "url": "",
         "FunctionMetadata": {"name": wanted.function, "namespace": wanted.namespace},
         "envVersion": 2,
     });
+    if !wanted.env.is_empty() {
+        let values = wanted.env.iter().map(|variable| (variable.name.clone(), variable.value.clone().into()));
+        body["env"] = Value::Object(values.collect());
+    }
     asked();
     let v2 = request(Method::POST, address, "/v2/specialize", "application/json", body.to_string().into());
     let (status, answer) = call(&mut connection, v2).await?;
     if status != StatusCode::NOT_FOUND {
         return judge(status, &answer);
+    }
+    if !wanted.env.is_empty() {
+        return Err(LoadError::EnvNotTaken);
     }
     drop(connection);
     unpack::link_for_v1(code_dir)

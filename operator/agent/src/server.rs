@@ -24,8 +24,8 @@ use crate::failure::LoadError;
 
 /// Connections at once; more wait in the kernel.
 const MAX_CONNECTIONS: u32 = 128;
-/// Bytes of a load request.
-const MAX_REQUEST: usize = 64 << 10;
+/// Bytes of a load request: 32 KiB of variables, each character six times as long in JSON, and the rest.
+const MAX_REQUEST: usize = 256 << 10;
 /// How long a client may take to send its head, and then its body.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long answers may take after the signal to stop.

@@ -131,6 +131,7 @@ fn request(store: SocketAddr, digest: &str, pod: Option<&str>) -> String {
         function: "hello".into(),
         namespace: "default".into(),
         timeout_ms: 10_000,
+        env: Vec::new(),
     };
     serde_json::to_string(&request).unwrap()
 }

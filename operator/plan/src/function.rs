@@ -1,6 +1,7 @@
 //! Function: a name inside the cluster, a revision, and pods of its own when it needs what a generic pod cannot have.
 
 mod build;
+mod env;
 mod references;
 mod report;
 mod scale;
@@ -22,6 +23,7 @@ use crate::seen::{PodRef, SeenDeployment, SeenPod};
 use crate::shrink::OldStep;
 
 pub use build::build;
+pub use env::{Held, HeldKeys, MAX_BYTES, wanted_keys};
 pub use references::{Reference, ReferenceKind, references};
 pub use report::report;
 pub use scale::{own_replicas, scale};
@@ -63,7 +65,7 @@ pub struct Observed {
     pub watermark: Option<u64>,
 }
 
-/// A Secret or ConfigMap that a Function uses. Its content is never read.
+/// A Secret or ConfigMap that a Function uses. Of a Secret, nothing is ever read but that it is there.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Referenced {
@@ -74,6 +76,9 @@ pub struct Referenced {
     /// Its resourceVersion; none when it does not exist.
     #[serde(default)]
     pub resource_version: Option<String>,
+    /// Of a ConfigMap: the keys of [`wanted_keys`].
+    #[serde(flatten)]
+    pub keys: HeldKeys,
 }
 
 /// A pod and what the proxies do with it.

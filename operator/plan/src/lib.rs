@@ -16,6 +16,7 @@
 
 pub mod conditions;
 pub mod environment;
+pub mod expand;
 pub mod finding;
 pub mod function;
 pub mod gateway;

@@ -23,7 +23,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use muon_crds::EnvironmentSpec;
 use muon_crds::wire::LoadRequest;
-use muon_crds::words::{AGENT_DIR, CODE_DIR, PORT_AGENT, RUNTIME_PORT};
+use muon_crds::words::{AGENT_DIR, CODE_DIR, ENV_AT_LOAD, PORT_AGENT, RUNTIME_PORT};
 
 use crate::settings::Settings;
 pub use values::{BadValue, Values, values};
@@ -61,6 +61,8 @@ pub struct Base {
     pub pull_policy: String,
     /// Public half of the order key.
     pub public_key: String,
+    /// The runtime takes variables with the load.
+    pub env_at_load: bool,
 }
 
 impl Base {
@@ -75,6 +77,7 @@ impl Base {
             agent_image: settings.agent_image.clone(),
             pull_policy: settings.image_pull_policy.clone(),
             public_key: settings.public_key.clone(),
+            env_at_load: environment.runtime.env_at_load,
         }
     }
 }
@@ -90,7 +93,12 @@ pub struct OwnPod {
 
 /// The template of a generic pod.
 pub fn generic(base: &Base, labels: BTreeMap<String, String>) -> PodTemplateSpec {
-    template(base, labels, mode("pool", None), &Values::default())
+    let mut template = template(base, labels, mode("pool", None), &Values::default());
+    let annotations = template.metadata.as_mut().and_then(|meta| meta.annotations.as_mut());
+    if let Some(annotations) = annotations.filter(|_| base.env_at_load) {
+        annotations.insert(ENV_AT_LOAD.to_owned(), true.to_string());
+    }
+    template
 }
 
 /// The template of a function's own pod, which loads the code at start. `load` carries an order without an end.
@@ -168,10 +176,8 @@ fn agent(base: &Base, begin: Vec<EnvVar>) -> Container {
 }
 
 fn runtime(base: &Base, values: &Values) -> Container {
-    let mut env = vec![
-        variable("MUON_PORT", &base.port.to_string()),
-        variable("MUON_GRACE_SECONDS", &(base.grace - GRACE_MARGIN).max(1).to_string()),
-    ];
+    let ours = runtime_variables(base.port, base.grace);
+    let mut env: Vec<EnvVar> = ours.iter().map(|(name, value)| variable(name, value)).collect();
     // The user's own word about one of them wins.
     env.retain(|ours| values.env.iter().all(|theirs| theirs.name != ours.name));
     env.extend(values.env.iter().cloned());
@@ -198,6 +204,11 @@ fn runtime(base: &Base, values: &Values) -> Container {
         volume_mounts: Some(mounts),
         ..Container::default()
     }
+}
+
+/// What every runtime is told, in generic pods and in others.
+pub fn runtime_variables(port: i32, grace: i64) -> [(&'static str, String); 2] {
+    [("MUON_PORT", port.to_string()), ("MUON_GRACE_SECONDS", (grace - GRACE_MARGIN).max(1).to_string())]
 }
 
 fn variable(name: &str, value: &str) -> EnvVar {

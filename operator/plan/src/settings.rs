@@ -1,5 +1,7 @@
 //! What an installation of Muon decides for all objects.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Settings of the installation, given to every `validate`.
@@ -20,6 +22,10 @@ pub struct Settings {
     /// Domain of the cluster's DNS.
     #[serde(default = "default_domain")]
     pub cluster_domain: String,
+    /// Variables that kubelet sets in every container of the cluster, about the API server's Service: values of other
+    /// variables may refer to them.
+    #[serde(default)]
+    pub cluster_variables: BTreeMap<String, String>,
 }
 
 /// The policy of an installation that names none.

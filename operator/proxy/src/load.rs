@@ -83,6 +83,7 @@ impl Proxy {
             function: function.name().to_owned(),
             namespace: function.namespace().to_owned(),
             timeout_ms: u64::try_from(config.load_timeout.as_millis()).unwrap_or(u64::MAX),
+            env: serving.env.clone(),
         };
         let agent = SocketAddr::new(endpoint.address.ip(), config.agent_port);
         // The agent keeps the time itself; the margin lets its answer arrive.

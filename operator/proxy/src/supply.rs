@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
+use muon_crds::function::Serving;
 use muon_crds::wire::{Failure, PodReply, PodRequest};
 use muon_crds::words::State;
 use muon_routes::{Function, Pod};
@@ -149,6 +150,7 @@ impl Proxy {
             name: reply.name.into(),
             ip: Some(ip),
             port: reply.port,
+            takes_env: false,
             environment: serving.environment.as_str().into(),
             state: Some(State::Claimed),
             function: Some(function.name().into()),
@@ -247,7 +249,7 @@ impl Proxy {
             tokio::pin!(freed);
             // From here on no pod that becomes free is missed.
             freed.as_mut().enable();
-            let Some(pod) = self.pick(function.namespace(), &serving.environment) else {
+            let Some(pod) = self.pick(function.namespace(), serving) else {
                 if !std::mem::replace(&mut dry, true) {
                     metrics.pool_dry.inc();
                     served.lock().no_pod = Some(NoPod::Dry(serving.environment.clone()).to_string());
@@ -303,12 +305,15 @@ impl Proxy {
         }
     }
 
-    /// The free pod to claim next: not a very young one, one that is this proxy's by hash, the oldest.
-    fn pick(&self, namespace: &str, environment: &str) -> Option<Arc<Pod>> {
+    /// The free pod to claim next: not a very young one, one that is this proxy's by hash, the oldest. Variables ask
+    /// for one that takes them: while a pool is renewed, pods of an earlier kind are there as well.
+    fn pick(&self, namespace: &str, serving: &Serving) -> Option<Arc<Pod>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        let free: Vec<Arc<Pod>> = self.with_index(|index| index.free(namespace, environment).cloned().collect());
+        let free: Vec<Arc<Pod>> =
+            self.with_index(|index| index.free(namespace, &serving.environment).cloned().collect());
         let mut taken = self.taken();
-        let best = free.into_iter().filter(|pod| taken.allows(pod)).min_by_key(|pod| {
+        let fits = |pod: &Arc<Pod>| pod.takes_env || serving.env.is_empty();
+        let best = free.into_iter().filter(|pod| fits(pod) && taken.allows(pod)).min_by_key(|pod| {
             let young = pod.ready_since.is_none_or(|since| since > now - YOUNG);
             // Proxies that claim from one pool at once so keep out of each other's way.
             (young, !self.is_mine(&pod.uid), pod.ready_since, pod.uid.clone())

@@ -45,7 +45,7 @@ pub struct Cache {
     pub classes: Objects<IngressClass>,
     /// Metadata of Secrets; values are never read.
     pub secrets: Objects<PartialObjectMeta<Secret>>,
-    /// Metadata of ConfigMaps; values are never read.
+    /// Metadata of ConfigMaps.
     pub config_maps: Objects<PartialObjectMeta<ConfigMap>>,
     /// Proxy pods of the installation.
     pub proxies: Objects<Pod>,

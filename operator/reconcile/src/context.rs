@@ -13,6 +13,7 @@ use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::demand::Peaks;
 use crate::gateways::Gateways;
+use crate::held::Values;
 use crate::metrics::Metrics;
 use crate::package::Archives;
 use crate::place::namespace_of;
@@ -53,6 +54,8 @@ pub struct Context {
     pub shortages: Shortages,
     /// Claims that proxies were asked for.
     pub claims: Claims,
+    /// Keys of ConfigMaps that variables take.
+    pub values: Values,
     /// The namespaces' gateways.
     pub gateways: Gateways,
     /// Writes that are not applies.
@@ -108,6 +111,7 @@ impl Context {
             peaks: Peaks::default(),
             shortages: Shortages::default(),
             claims: Claims::default(),
+            values: Values::new(client.clone()),
             gateways: Gateways::new(client.clone(), cache.clone(), metrics.clone()),
             writes: Writes::new(client.clone(), metrics.clone()),
             environment: hands(manager::ENVIRONMENT),

@@ -9,8 +9,8 @@ use muon_crds::words::{self, State};
 use muon_crds::{ConditionType, Function, condition, names};
 use muon_order::{Load, Order};
 use muon_plan::function::{
-    Demand, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod, build, kept, references,
-    report, scale, validate,
+    Demand, HeldKeys, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod, build, kept,
+    references, report, scale, validate, wanted_keys,
 };
 use muon_plan::meta::Owner;
 use muon_plan::{SeenDeployment, SeenPod};
@@ -35,14 +35,15 @@ pub async fn reconcile(object: Arc<Function>, context: Arc<Context>) -> Result<A
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let observed = observe(&object, &context);
-    let outcome = match validate(&observed, &context.plan) {
+    let mut observed = observe(&object, &context);
+    let read = read(&mut observed, &context).await;
+    let outcome = match read.and_then(|()| Ok(validate(&observed, &context.plan)?)) {
         Ok(valid) => {
             let step = scale(&observed, valid.resolved.as_ref().ok());
             let resources = build(&valid, step.replicas, |owner, resolved| sign(owner, resolved, &context));
             apply(&observed, &resources, &step, &context).await.map(|()| valid)
         }
-        Err(invalid) => Err(invalid.into()),
+        Err(trouble) => Err(trouble),
     };
     let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     let written = context.function.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
@@ -90,6 +91,18 @@ pub(crate) fn seconds() -> i64 {
     i64::try_from(crate::store_client::now()).unwrap_or(i64::MAX)
 }
 
+/// Reads the keys of ConfigMaps that variables take, where there are such.
+async fn read(observed: &mut Observed, context: &Context) -> Result<(), Trouble> {
+    let object = &observed.object;
+    let wanted = wanted_keys(&object.spec);
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let (namespace, uid) = (namespace_of(object), object.uid().unwrap_or_default());
+    let lives = |uid: &str| context.cache.index.uids.get(uid).is_some();
+    Ok(context.values.fill(&namespace, &uid, wanted, &mut observed.references, lives).await?)
+}
+
 fn owned<K: Clone>(object: Arc<K>) -> K {
     Arc::unwrap_or_clone(object)
 }
@@ -101,7 +114,7 @@ fn referenced(namespace: &str, kind: ReferenceKind, name: &str, cache: &Cache) -
             Cache::get(&cache.config_maps, namespace, name).and_then(|it| it.resource_version())
         }
     };
-    Referenced { kind, name: name.to_owned(), resource_version }
+    Referenced { kind, name: name.to_owned(), resource_version, keys: HeldKeys::default() }
 }
 
 /// Whether the pod is this Function's, and not one's of the same name that is gone.

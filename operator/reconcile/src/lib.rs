@@ -26,6 +26,7 @@ pub mod events;
 pub mod fetch;
 pub mod function;
 pub mod gateways;
+pub mod held;
 pub mod http_trigger;
 pub mod links;
 pub mod metrics;

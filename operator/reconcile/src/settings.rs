@@ -1,5 +1,6 @@
 //! What an installation tells its operator.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Settings of the operator.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub peer_port: u16,
     /// Domain of the cluster's DNS.
     pub cluster_domain: String,
+    /// Variables that kubelet sets in every container of the cluster, about the API server's Service.
+    pub cluster_variables: BTreeMap<String, String>,
     /// Hosts from which archives are fetched though they lie inside the cluster's network.
     pub archive_hosts: Vec<String>,
     /// Largest archive that is fetched, in bytes.
@@ -42,6 +45,7 @@ impl Settings {
             store_url: store_url.to_owned(),
             peer_port: muon_crds::words::PORT_PEER,
             cluster_domain: muon_plan::settings::default_domain(),
+            cluster_variables: BTreeMap::new(),
             archive_hosts: Vec::new(),
             max_archive_bytes: 64 * 1024 * 1024,
             archive_deadline: Duration::from_secs(120),
@@ -59,6 +63,7 @@ impl Settings {
             public_key,
             store: self.store_url.clone(),
             cluster_domain: self.cluster_domain.clone(),
+            cluster_variables: self.cluster_variables.clone(),
         }
     }
 }

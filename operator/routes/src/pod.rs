@@ -19,6 +19,8 @@ pub struct Pod {
     pub ip: Option<IpAddr>,
     /// Port of its runtime.
     pub port: u16,
+    /// It takes variables with the load.
+    pub takes_env: bool,
     /// Its Environment.
     pub environment: Box<str>,
     /// Its state label; none: absent or unknown, so it is left alone.
@@ -57,6 +59,7 @@ impl Pod {
             name: pod.name_any().into(),
             ip: status.and_then(|status| status.pod_ip.as_deref()).and_then(|ip| ip.parse().ok()),
             port: annotation(words::RUNTIME_PORT).and_then(|port| port.parse().ok()).unwrap_or(words::PORT_RUNTIME),
+            takes_env: annotation(words::ENV_AT_LOAD).is_some_and(|word| word == "true"),
             environment: text(words::ENVIRONMENT)?,
             state: labels.get(words::STATE).and_then(|state| State::parse(state)),
             function: text(words::FUNCTION),

@@ -1,5 +1,6 @@
 //! `muon operator`: the reconcilers, with a lease that saves their work from being done twice.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
@@ -47,6 +48,13 @@ fn settings(flags: &OperatorFlags) -> Settings {
     Settings {
         cluster_domain: flags.cluster_domain.clone(),
         archive_hosts: flags.archive_hosts.clone(),
+        cluster_variables: cluster_variables(std::env::vars()),
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
     }
+}
+
+/// What kubelet tells every container about the API server's Service. This process is in a container as well, and so
+/// knows what functions' variables may refer to.
+fn cluster_variables(all: impl Iterator<Item = (String, String)>) -> BTreeMap<String, String> {
+    all.filter(|(name, _)| name.starts_with("KUBERNETES_SERVICE_") || name.starts_with("KUBERNETES_PORT")).collect()
 }

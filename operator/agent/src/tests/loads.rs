@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use muon_crds::wire::Component;
+use muon_crds::names;
+use muon_crds::values::Variable;
+use muon_crds::wire::{Component, LoadRequest};
 use muon_order::Load;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -36,6 +38,58 @@ async fn a_runtime_of_the_first_contract_finds_its_file() {
     let paths: Vec<_> = pod.runtime.calls.lock().unwrap().iter().map(|(path, _)| path.clone()).collect();
     assert_eq!(paths, ["/v2/specialize", "/specialize"]);
     assert_eq!(std::fs::read(pod.dir.path().join("userfunc/user")).unwrap(), b"code");
+}
+
+#[tokio::test]
+async fn variables_go_to_the_runtime_with_the_load_and_with_every_later_one() {
+    let mut pod = Pod::new(Import::Works).await;
+    let variable = |name: &str, value: &str| Variable { name: name.into(), value: value.into() };
+    let env = vec![variable("GREETING", "grüß \"dich\"\n"), variable("EMPTY", ""), variable("__proto__", "x")];
+    let order = Load { revision: names::revision_with("r1", &env), ..pod.order() };
+    pod.agent.load(LoadRequest { env, ..pod.request(order) }).await.unwrap();
+    pod.until_ready().await;
+    // Another agent has to know them, too, for a runtime that ended.
+    pod.replace_agent();
+    pod.until_ready().await;
+    pod.crash().await;
+    pod.until(|status| status.readiness(true).is_err()).await;
+    pod.restart().await;
+    pod.until_ready().await;
+    let bodies: Vec<Value> =
+        pod.runtime.calls.lock().unwrap().iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    let wanted = json!({"GREETING": "grüß \"dich\"\n", "EMPTY": "", "__proto__": "x"});
+    assert_eq!(bodies.iter().map(|body| &body["env"]).collect::<Vec<_>>(), [&wanted, &wanted]);
+}
+
+#[tokio::test]
+async fn a_runtime_of_the_first_contract_is_never_loaded_without_its_variables() {
+    let pod = Pod::new(Import::WorksV1).await;
+    let env = vec![Variable { name: "A".into(), value: "b".into() }];
+    let order = Load { revision: names::revision_with("r1", &env), ..pod.order() };
+    let error = pod.agent.load(LoadRequest { env, ..pod.request(order) }).await.unwrap_err();
+    assert_eq!((error.reason(), error.status().as_u16(), error.is_final()), ("EnvNotTaken", 422, true));
+    assert!(error.to_string().contains("envAtLoad"), "{error}");
+    assert_eq!(pod.runtime.loads(), 1, "/specialize was not asked");
+}
+
+/// So does a proxy of an earlier release, which knows of no variables: the pod waits for one that does.
+#[tokio::test]
+async fn a_load_without_the_variables_of_its_revision_is_not_begun() {
+    let pod = Pod::new(Import::Works).await;
+    let env = vec![Variable { name: "A".into(), value: "b".into() }];
+    let other = vec![Variable { name: "A".into(), value: "x".into() }];
+    let order = Load { revision: names::revision_with("r1", &env), ..pod.order() };
+    for wrong in [Vec::new(), other] {
+        let error = pod.agent.load(LoadRequest { env: wrong, ..pod.request(order.clone()) }).await.unwrap_err();
+        assert_eq!((error.reason(), error.status().as_u16(), error.is_final()), ("EnvDiffers", 503, false));
+    }
+    let error = pod.agent.load(LoadRequest { env: env.clone(), ..pod.request(pod.order()) }).await.unwrap_err();
+    assert_eq!(error.reason(), "EnvDiffers", "nor one with variables that nobody asked for");
+    assert_eq!(pod.runtime.loads(), 0);
+    pod.agent.load(LoadRequest { env, ..pod.request(order.clone()) }).await.unwrap();
+    pod.until_ready().await;
+    let joined = pod.agent.load(pod.request(order)).await.unwrap();
+    assert!(joined.already, "what is loaded is loaded as it should be, whoever asks");
 }
 
 #[tokio::test]

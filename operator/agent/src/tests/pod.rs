@@ -184,5 +184,6 @@ fn request(store: &str, order: &Order) -> LoadRequest {
         function: "hello".into(),
         namespace: "default".into(),
         timeout_ms: 20_000,
+        env: Vec::new(),
     }
 }

@@ -1,16 +1,16 @@
 //! A Function and what it refers to, to what is to run.
 
 use muon_crds::function::{Mode, Serving};
-use muon_crds::values::Resources;
+use muon_crds::values::{EnvVar, Resources, Variable};
 use muon_crds::words::FUNCTIONS_SERVICE;
-use muon_crds::{ConditionType, Environment, FunctionSpec, Package, condition};
+use muon_crds::{ConditionType, Environment, EnvironmentSpec, FunctionSpec, Package, condition, names};
 
-use super::{Observed, Resolved, Valid, references};
+use super::{Held, Observed, Resolved, Valid, env, references};
 use crate::finding::Invalid;
 use crate::meta::Owner;
 use crate::pod::{self, Base, OwnPod};
 use crate::quantity;
-use crate::revision::{Parts, revision};
+use crate::revision::{Parts, RuntimePart, revision};
 use crate::settings::Settings;
 
 /// The least that a load at the start of an own pod is given, in seconds.
@@ -41,7 +41,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Valid, Inval
 struct Found<'a> {
     environment: &'a Environment,
     digest: &'a str,
-    /// `kind/name` and resourceVersion.
+    /// What of Secrets and ConfigMaps decides what runs.
     references: Vec<(String, Option<&'a str>)>,
 }
 
@@ -131,16 +131,35 @@ fn versions(observed: &Observed) -> Result<Vec<(String, Option<&str>)>, Invalid>
                 let message = format!("waiting for the {kind} {name}: there is none in this namespace");
                 return Err(waiting(reason, message));
             }
-            Ok((format!("{kind}/{name}"), version))
+            Ok(wanted.whole.then(|| (format!("{kind}/{name}"), version)))
         })
+        .filter_map(Result::transpose)
+        .chain(keys(observed))
         .collect()
+}
+
+/// Keys of ConfigMaps that variables take: a change of other keys changes nothing for the function.
+fn keys(observed: &Observed) -> impl Iterator<Item = Result<(String, Option<&str>), Invalid>> {
+    let wanted =
+        observed.object.spec.env.iter().filter_map(|variable| Some((variable, env::config_map_key(variable)?)));
+    wanted.map(|(variable, key)| {
+        let value = env::held(&observed.references, &variable.name, key)?.map(|held| match held {
+            Held::Text(text) => text.as_str(),
+            Held::Large { hash, .. } => hash,
+        });
+        Ok((format!("ConfigMap/{}/{}", key.name, key.key), value))
+    })
 }
 
 fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &Settings) -> Result<Resolved, Invalid> {
     let spec = &observed.object.spec;
     let environment = &found.environment.spec;
     let own_resources = spec.resources.as_ref().filter(|own| !own.requests.is_empty() || !own.limits.is_empty());
-    let needs_own = !spec.env.is_empty() || !spec.volumes.is_empty() || own_resources.is_some();
+    let at_load = !spec.env.is_empty()
+        && spec.volumes.is_empty()
+        && own_resources.is_none()
+        && env::goes_with_load(spec, &environment.runtime);
+    let needs_own = !at_load && !spec.env.is_empty() || !spec.volumes.is_empty() || own_resources.is_some();
     let own = match needs_own {
         false => None,
         true => {
@@ -152,17 +171,21 @@ fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &S
             Some(OwnPod { base: Base::of(environment, resources, settings), values })
         }
     };
-    let revision = revision(&Parts {
+    let variables = if at_load { variables(observed, environment, settings)? } else { Vec::new() };
+    let sent: Vec<EnvVar> = variables.iter().map(plain).collect();
+    let code = revision(&Parts {
         digest: found.digest,
         entrypoint: &spec.entrypoint,
-        runtime: &environment.runtime,
-        env: &spec.env,
+        runtime: RuntimePart { image: &environment.runtime.image, port: environment.runtime.port },
+        env: if at_load { &sent } else { &spec.env },
+        env_at_load: at_load,
         volumes: &spec.volumes,
         resources: own_resources,
-        references: found.references.clone(),
+        // Of these, only the values count that are sent.
+        references: if at_load { Vec::new() } else { found.references.clone() },
     });
     let serving = Serving {
-        revision,
+        revision: names::revision_with(&code, &variables),
         digest: found.digest.to_owned(),
         mode: if own.is_some() { Mode::Deployment } else { Mode::Pool },
         environment: spec.environment.clone(),
@@ -170,6 +193,7 @@ fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &S
         concurrency: spec.concurrency,
         timeout_seconds: spec.timeout_seconds,
         max: if spec.replicas > 0 { spec.replicas } else { spec.scaling.max },
+        env: variables,
     };
     let load_timeout_ms = i64::from(spec.timeout_seconds).max(MIN_LOAD_SECONDS) * 1000;
     Ok(Resolved {
@@ -178,4 +202,20 @@ fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &S
         load_timeout_ms: u64::try_from(load_timeout_ms).unwrap_or_default(),
         store: settings.store.clone(),
     })
+}
+
+/// The variables that go with the load, as they would be in a pod of the function's own.
+fn variables(
+    observed: &Observed,
+    environment: &EnvironmentSpec,
+    settings: &Settings,
+) -> Result<Vec<Variable>, Invalid> {
+    let ours = pod::runtime_variables(environment.runtime.port, environment.termination_grace_period_seconds);
+    let mut beside = settings.cluster_variables.clone();
+    beside.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    env::resolve(&observed.object.spec, &observed.references, &beside)
+}
+
+fn plain(variable: &Variable) -> EnvVar {
+    EnvVar { name: variable.name.clone(), value: Some(variable.value.clone()), value_from: None }
 }

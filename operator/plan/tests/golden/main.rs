@@ -23,6 +23,7 @@ fn settings() -> Settings {
         public_key: "cHVibGljIGtleSBvZiB0aGUgdGVzdHM=".to_owned(),
         store: "http://muon-store.muon-system.svc.cluster.local:8080".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
+        cluster_variables: [("KUBERNETES_SERVICE_HOST".to_owned(), "198.19.0.1".to_owned())].into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use muon_crds::{ConditionType, Environment, Function, HTTPTrigger, Package, PackageSpec, names};
 use muon_plan::http_trigger::Selected;
 use muon_plan::{environment, function, http_trigger, package};
@@ -60,10 +61,11 @@ fn run(documents: &[Value]) -> Value {
     let packages = of_kind::<Package>(documents, "Package");
     let functions = of_kind::<Function>(documents, "Function");
     let triggers = of_kind::<HTTPTrigger>(documents, "HTTPTrigger");
+    let config = of_kind::<ConfigMap>(documents, "ConfigMap");
     let packages: Vec<Package> = packages.into_iter().map(stored).collect();
 
     let outs: Vec<Value> =
-        functions.iter().map(|function| json!({"function": serve(function.clone(), &packages)})).collect();
+        functions.iter().map(|function| json!({"function": serve(function.clone(), &packages, &config)})).collect();
     let routes: Vec<Value> =
         triggers.iter().map(|trigger| json!({"trigger": route(trigger.clone(), &functions)})).collect();
     json!({"functions": outs, "triggers": routes})
@@ -79,7 +81,7 @@ fn stored(mut object: Package) -> Package {
     object
 }
 
-fn serve(mut object: Function, packages: &[Package]) -> Value {
+fn serve(mut object: Function, packages: &[Package], config: &[ConfigMap]) -> Value {
     complete(&mut object);
     let name = object.metadata.name.clone().unwrap_or_default();
     let package = match (&object.spec.package, &object.spec.source) {
@@ -91,9 +93,16 @@ fn serve(mut object: Function, packages: &[Package]) -> Value {
         }
         (None, None) => None,
     };
+    let asked = function::wanted_keys(&object.spec);
+    let keys = |kind, name: &str| {
+        let found = config.iter().find(|it| it.metadata.name.as_deref() == Some(name));
+        let found = found.filter(|_| kind == function::ReferenceKind::ConfigMap).zip(asked.get(name));
+        found.map(|(object, keys)| function::HeldKeys::of(object, keys)).unwrap_or_default()
+    };
     let references = function::references(&object.spec)
         .into_iter()
         .map(|wanted| function::Referenced {
+            keys: keys(wanted.kind, &wanted.name),
             kind: wanted.kind,
             name: wanted.name,
             resource_version: Some("7".to_owned()),

@@ -223,6 +223,12 @@ impl Cluster {
         changed["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
     }
 
+    /// Told with the pod's next change.
+    pub fn annotate_pod(&self, name: &str, annotations: Value) {
+        let mut state = self.state.lock().unwrap();
+        merge(&mut state.pods.get_mut(&format!("uid-{name}")).unwrap()["metadata"]["annotations"], annotations);
+    }
+
     pub fn claims(&self) -> usize {
         self.claims.lock().unwrap().len()
     }

@@ -9,6 +9,7 @@ use muon_proxy::{Claim, ClaimError, Config};
 use serde_json::json;
 
 use crate::cluster::{Cluster, call, config, get, until};
+use crate::pod::Pod;
 
 #[tokio::test]
 async fn a_first_request_claims_loads_and_is_answered_then_the_next_is_warm() {
@@ -151,6 +152,29 @@ async fn a_dry_pool_is_waited_for() {
     until("the pool was found dry", || node.counted("muon_proxy_events_total", "pool_dry") > 0.0).await;
     cluster.free_pod("dry-1").await;
     assert_eq!(waiting.await.unwrap().body, "dry-1");
+}
+
+/// A pool that is being renewed has pods whose runtime or agent would not set them.
+#[tokio::test]
+async fn variables_go_with_the_load_to_pods_that_take_them() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy("proxy-a").await;
+    let env = json!([{"name": "A", "value": "b"}, {"name": "EMPTY", "value": ""}]);
+    cluster.function("hello", json!({"env": env}));
+    let before = cluster.free_pod("before").await;
+    let waiting = tokio::spawn(call(node.functions, get("hello.demo", "/")));
+    until("no pod was found fit", || node.counted("muon_proxy_events_total", "pool_dry") > 0.0).await;
+    let pod = Pod::start("after").await;
+    cluster.put_pod(&pod, json!({}));
+    cluster.annotate_pod("after", json!({"muon.dev/env-at-load": "true"}));
+    cluster.label_pod("after", json!({"muon.dev/state": "free"}));
+    assert_eq!(waiting.await.unwrap().body, "after");
+    assert_eq!(serde_json::to_value(&pod.loaded.lock().unwrap()[0].env).unwrap(), env);
+    assert_eq!(before.loads.load(Ordering::SeqCst), 0);
+    // Whoever has none takes any.
+    cluster.function("plain", json!({}));
+    assert_eq!(call(node.functions, get("plain.demo", "/")).await.body, "before");
+    assert!(before.loaded.lock().unwrap()[0].env.is_empty());
 }
 
 #[tokio::test]

@@ -117,6 +117,25 @@ test('env of the order is set before the import', async (t) => {
   assert.equal((await runtime.request()).text, 'hi')
 })
 
+test('env means what it means to a process that starts', async (t) => {
+  const runtime = await Runtime.start(t)
+  const source = `
+    const { execFileSync } = require('node:child_process')
+    const seen = [new Date(0).getHours(), require('node:os').tmpdir()]
+    exports.handler = () => [
+      ...seen, execFileSync('/bin/sh', ['-c', 'echo "$ODD"']).toString(), process.env['my.name'], process.env.EMPTY,
+      process.env.__proto__, Object.keys(process.env).includes('my.name'),
+    ]`
+  const odd = 'grün "$(A)"\n\\'
+  // Written out, since a literal of JavaScript means something else by this name.
+  const env = JSON.parse('{"__proto__": "a name as any other"}')
+  Object.assign(env, { TZ: 'Etc/GMT-5', TMPDIR: '/scratch', ODD: odd, 'my.name': 'dotted', EMPTY: '' })
+  runtime.write({ 'index.js': source })
+  assert.equal((await runtime.load(runtime.package, 'index.handler', { env })).status, 200)
+  const wanted = [5, '/scratch', `${odd}\n`, 'dotted', '', 'a name as any other', true]
+  assert.deepEqual((await runtime.request()).json(), wanted)
+})
+
 const FAILURES = [
   ['a missing module', { 'index.js': "require('./helper')", 'helper.js': "\n\nrequire('nothing')" }, 'ImportFailed',
     "index.js:1\nhelper.js:3\nError: Cannot find module 'nothing'"],

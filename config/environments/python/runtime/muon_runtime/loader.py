@@ -8,6 +8,8 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import tempfile
+import time
 from dataclasses import dataclass, field
 
 from muon_runtime.importerrors import describe_import_error
@@ -55,6 +57,7 @@ class Loader:
         if not os.path.exists(self._root):
             raise LoadFailure("PackageNotFound", f"there is nothing at {self._order.filepath}")
         os.environ.update(self._order.env)
+        _forget_what_was_read()
         if self._is_directory:
             self._enter_directory()
         module_name, function_name = self._entrypoint()
@@ -77,6 +80,7 @@ class Loader:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+        _forget_what_was_read()
         os.chdir(self._directory_before)
 
     def _enter_directory(self):
@@ -151,6 +155,12 @@ class Loader:
             kind = type(entry).__name__
             raise LoadFailure("EntrypointInvalid", f"{module_name}.{function_name} is a {kind}, not a function")
         return entry
+
+
+def _forget_what_was_read():
+    """Has the standard library read again those variables that it has looked at since the process started."""
+    time.tzset()  # TZ
+    tempfile.tempdir = None  # TMPDIR and its like
 
 
 def _modules_in(directory):

@@ -123,6 +123,22 @@ class Load(RuntimeTest):
         self.assertEqual(self.runtime.load(self.package, "main.main", env={"GREETING": "hi"}).status, 200)
         self.assertEqual(self.runtime.request().text, "hi")
 
+    def test_env_means_what_it_means_to_a_process_that_starts(self):
+        main = (
+            "import os, subprocess, tempfile, time\n"
+            "SEEN = [time.strftime('%H:%M', time.localtime(0)), time.tzname[0], tempfile.gettempdir()]\n\n"
+            "def main():\n"
+            "    child = subprocess.run(['/bin/sh', '-c', 'echo \"$ODD\"'], capture_output=True, text=True).stdout\n"
+            "    return [*SEEN, child, os.environ['my.name'], os.environ['EMPTY']]\n"
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            env = {"TZ": "XYZ-5:30", "TMPDIR": scratch, "ODD": 'grün "$(A)"\n\\', "my.name": "dotted", "EMPTY": ""}
+            self.write(main=main)
+            self.assertEqual(self.runtime.load(self.package, "main.main", env=env).status, 200)
+            self.assertEqual(
+                self.runtime.request().json(), ["05:30", "XYZ", scratch, 'grün "$(A)"\n\\\n', "dotted", ""]
+            )
+
     def test_data_files_are_found_beside_the_code(self):
         (self.package / "page.txt").write_text("a page")
         self.serve('def main():\n    return open("page.txt").read()\n')

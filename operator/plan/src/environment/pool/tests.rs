@@ -24,6 +24,7 @@ fn valid(observed: &Observed) -> Valid {
         public_key: "key".to_owned(),
         store: "http://store".to_owned(),
         cluster_domain: crate::settings::default_domain(),
+        cluster_variables: std::collections::BTreeMap::new(),
     };
     crate::environment::validate(observed, &settings).unwrap()
 }
