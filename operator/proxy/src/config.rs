@@ -8,6 +8,15 @@ use crate::access::AccessLog;
 use crate::appender::Appender;
 use crate::pace::Pace;
 
+/// Connections of clients at most, however much memory there is: beyond that files and ports become scarce.
+const MOST_CONNECTIONS: usize = 16_384;
+/// Connections at least: with fewer a proxy would turn out clients that do nothing unusual.
+const LEAST_CONNECTIONS: usize = 256;
+/// What a connection may hold, in bytes, when a client sends half a head on it and no more.
+const CONNECTION: u64 = 20 * 1024;
+/// Connections may take one part of so many of the memory: tables, bodies and log lines need the rest.
+const SHARE: u64 = 4;
+
 /// Settings of a proxy. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -86,7 +95,7 @@ impl Config {
             peer_port: words::PORT_PEER,
             queue_per_function: 1_000,
             queue_total: 10_000,
-            max_connections: 16_384,
+            max_connections: MOST_CONNECTIONS,
             max_headers: 100,
             max_header_bytes: 64 * 1024,
             head_timeout: Duration::from_secs(10),
@@ -111,8 +120,28 @@ impl Config {
         }
     }
 
+    /// How many connections of clients a proxy may hold that has so many bytes of memory.
+    pub fn connections_within(memory: u64) -> usize {
+        let fit = usize::try_from(memory / SHARE / CONNECTION).unwrap_or(usize::MAX);
+        fit.clamp(LEAST_CONNECTIONS, MOST_CONNECTIONS)
+    }
+
     /// What a client must move while it is waited for.
     pub(crate) fn pace(&self) -> Pace {
         Pace { window: self.pace_window, least: self.least_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_follow_the_memory_within_bounds() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(Config::connections_within(512 * MIB), 6_553);
+        assert_eq!(Config::connections_within(256 * MIB), 3_276);
+        assert_eq!(Config::connections_within(0), 256);
+        assert_eq!(Config::connections_within(64 << 30), 16_384);
     }
 }

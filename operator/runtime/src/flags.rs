@@ -96,6 +96,9 @@ pub(crate) struct ProxyFlags {
     /// Bytes that a request's body may have; beyond them it is refused with 413.
     #[arg(long, env = "MUON_MAX_BODY_BYTES", default_value_t = 1 << 30)]
     pub(crate) max_body_bytes: u64,
+    /// Bytes of memory that this process may have: how many connections of clients it holds at once follows from it.
+    #[arg(long, env = "MUON_MEMORY_BYTES", default_value_t = 512 << 20)]
+    pub(crate) memory_bytes: u64,
     /// Which requests get a log line: `all`, `notable` (errors, cold starts, slow or broken-off answers) or `none`.
     #[arg(long, env = "MUON_ACCESS_LOG", default_value = "all")]
     pub(crate) access_log: AccessLog,

@@ -74,6 +74,7 @@ fn config(flags: &ProxyFlags) -> Config {
     Config {
         cluster_domain: flags.cluster_domain.clone(),
         access_log: flags.access_log,
+        max_connections: Config::connections_within(flags.memory_bytes),
         max_body_bytes: flags.max_body_bytes,
         drain_delay: Duration::from_secs(flags.drain_delay_seconds),
         drain_timeout: Duration::from_secs(flags.drain_seconds),
