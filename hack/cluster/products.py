@@ -18,7 +18,8 @@ NODE_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 
 TARGET = "x86_64-unknown-linux-gnu"
 PROFILE = os.environ.get("MUON_PROFILE", "image")
-"""Which profile of Cargo.toml our programs for the images are built with: `quick` is for the developer's own loop."""
+"""Which profile of Cargo.toml our programs for the images are built with: `quick` is for the developer's own loop,
+`flame` for hack/bench/flame."""
 
 
 def go_environment() -> dict[str, str]:
@@ -29,6 +30,11 @@ def go_environment() -> dict[str, str]:
 def cargo_environment() -> dict[str, str]:
     """One target folder for everything that runs cargo in this clone, outside the tree."""
     return {"CARGO_TARGET_DIR": str(target_folder())}
+
+
+def rust_flags() -> str:
+    """Static programs; what is profiled keeps its frame pointers, by which stacks are read."""
+    return "-C target-feature=+crt-static" + (" -C force-frame-pointers=yes" if PROFILE == "flame" else "")
 
 
 def kubenode() -> Path:
@@ -73,7 +79,7 @@ def rust_binaries() -> dict[str, Path]:
 
     Two calls of cargo: in one, each would get the features that the other needs of a common crate.
     """
-    environment = {**cargo_environment(), "RUSTFLAGS": "-C target-feature=+crt-static"}
+    environment = {**cargo_environment(), "RUSTFLAGS": rust_flags()}
     place = cache.root() / "programs" / cache.key([str(CLONE)])
     place.mkdir(parents=True, exist_ok=True)
     built = {}
