@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Error;
+
+/// How often the log is looked at, and for how long at most.
+const LOOK: Duration = Duration::from_millis(50);
+const QUIET_WITHIN: Duration = Duration::from_secs(60);
 
 /// A place in the audit log from which writes are read.
 pub(crate) struct Audit {
@@ -21,9 +25,16 @@ pub(crate) struct Write {
     pub(crate) account: String,
     /// When the API server had answered it, RFC 3339 in UTC with microseconds: such texts compare as times do.
     pub(crate) done: String,
+    /// The kind of object, and what of it.
+    pub(crate) what: String,
 }
 
 impl Write {
+    /// Who wrote what, in short.
+    pub(crate) fn text(&self) -> String {
+        format!("{}: {}", self.account.rsplit(':').next().unwrap_or_default(), self.what)
+    }
+
     /// Whether it is Muon's own, and not a controller's of Kubernetes.
     pub(crate) fn is_ours(&self) -> bool {
         self.account.starts_with("system:serviceaccount:muon-system:")
@@ -56,10 +67,33 @@ impl Audit {
                 && event.pointer("/responseStatus/code").and_then(|code| code.as_u64()).is_some_and(|code| code < 300)
                 && text("/requestReceivedTimestamp") >= self.begun.as_str();
             if counts {
-                found.push(Write { account: text("/user/username").into(), done: text("/stageTimestamp").into() });
+                let parts = ["/verb", "/objectRef/resource", "/objectRef/subresource"].map(text);
+                found.push(Write {
+                    account: text("/user/username").into(),
+                    done: text("/stageTimestamp").into(),
+                    what: parts.join(" ").trim_end().to_owned(),
+                });
             }
         }
         Ok(found)
+    }
+
+    /// Waits until nothing has been written there for so long.
+    pub(crate) async fn quiet(path: &Path, namespace: &str, time: Duration) -> Result<(), Error> {
+        let (audit, begun) = (Self::begin(path)?, Instant::now());
+        let (mut written, mut since) = (0, begun);
+        while since.elapsed() < time {
+            tokio::time::sleep(LOOK).await;
+            let found = audit.writes(namespace)?.len();
+            if found != written {
+                (written, since) = (found, Instant::now());
+            }
+            if begun.elapsed() > QUIET_WITHIN {
+                let state = format!("{written} writes until now");
+                return Err(Error::Waited { what: "writes to cease".into(), seconds: QUIET_WITHIN.as_secs(), state });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use muon_crds::{Environment, Function, HTTPTrigger, condition, words};
 use serde_json::{Value, json};
 
 pub(crate) use claim::{BareClaims, account};
-pub(crate) use pods::is_ready;
+pub(crate) use pods::{Proxy, is_ready};
 
 use crate::context::Context;
 use crate::error::Error;

@@ -28,6 +28,9 @@ pub(crate) struct Flags {
     /// Print the names of the sections that would be measured, and nothing else.
     #[arg(long, hide = true)]
     pub(crate) list: bool,
+    /// Be the load client of another process, and nothing else.
+    #[arg(long, hide = true)]
+    pub(crate) flood: Option<String>,
     /// Put the sections measured now into the results that are kept; otherwise only a run of all sections is kept.
     #[arg(long)]
     pub(crate) keep: bool,

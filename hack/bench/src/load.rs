@@ -1,6 +1,7 @@
 //! The client side: connections, and an open-loop load over them.
 
 mod connection;
+mod flood;
 mod pace;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 pub(crate) use connection::{Answer, Connection, Target};
+pub(crate) use flood::{Flood, Flooded};
 
 use crate::error::Error;
 use pace::Pace;
@@ -115,9 +117,14 @@ impl Open {
     /// Runs it. Latency counts from when a request was due, so that a stall is seen by all requests that it delays
     /// (no coordinated omission).
     pub(crate) async fn run(&self, target: &Target) -> Result<Load, Error> {
+        self.spread(std::slice::from_ref(target)).await
+    }
+
+    /// The same over several targets, as many connections to each.
+    pub(crate) async fn spread(&self, targets: &[Target]) -> Result<Load, Error> {
         let mut tasks = Vec::new();
         let mut open = Vec::new();
-        for _ in 0..self.connections {
+        for target in targets.iter().cycle().take(self.connections) {
             open.push(Connection::open(target).await?);
         }
         let begun = Instant::now();
@@ -141,8 +148,13 @@ impl Open {
 
 /// Closed-loop load: each connection sends its next request when it has the reply; for CPU a request.
 pub(crate) async fn closed(target: &Target, time: Duration, connections: usize) -> Result<Load, Error> {
+    closed_over(std::slice::from_ref(target), time, connections).await
+}
+
+/// The same over several targets, as many connections to each.
+pub(crate) async fn closed_over(targets: &[Target], time: Duration, connections: usize) -> Result<Load, Error> {
     let mut open = Vec::new();
-    for _ in 0..connections {
+    for target in targets.iter().cycle().take(connections) {
         open.push(Connection::open(target).await?);
     }
     let begun = Instant::now();

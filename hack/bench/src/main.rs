@@ -16,6 +16,7 @@ mod plan;
 mod report;
 mod row;
 mod samples;
+mod scrape;
 mod section;
 mod sections;
 
@@ -27,6 +28,7 @@ use clap::Parser as _;
 use crate::context::Context;
 use crate::error::Error;
 use crate::flags::Flags;
+use crate::load::Flood;
 use crate::plan::Plan;
 use crate::report::{Part, Report};
 use crate::section::Section;
@@ -41,6 +43,18 @@ async fn main() -> ExitCode {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         eprintln!("a cryptography provider is already installed");
         return ExitCode::FAILURE;
+    }
+    if let Some(flood) = &flags.flood {
+        return match Flood::run(flood).await {
+            Ok(told) => {
+                println!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     match run(flags).await {
         Ok(true) => ExitCode::SUCCESS,

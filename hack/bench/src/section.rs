@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::error::Error;
 use crate::row::Row;
-use crate::sections::{bare, burst, cold, idle, kill, own, scale, trace, trigger, warm, weakened};
+use crate::sections::{bare, burst, cold, idle, kill, overload, own, scale, trace, trigger, warm, weakened};
 
 /// One subject. The order is that of a whole run.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(crate) enum Section {
     Burst,
     /// Warm requests: what a proxy adds and costs, beside other proxies (rows 7 to 10).
     Warm,
+    /// Ten times what a function can carry: what is still answered, and what others notice (row 9).
+    Overload,
     /// Cold requests of functions with a Deployment of their own.
     Own,
     /// From the creation of a route to its first reply (row 12).
@@ -50,17 +52,18 @@ impl Section {
     /// How long it may take in a whole run. Rounds that would end later are not made; all rows are there all the same.
     pub(crate) fn budget(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Bare => 30,
-            Self::Cold => 200,
-            Self::Burst => 190,
-            Self::Warm => 165,
-            Self::Own => 60,
-            Self::Trigger => 45,
-            Self::Idle => 90,
-            Self::Trace => 105,
-            Self::Kill => 80,
+            Self::Bare => 25,
+            Self::Cold => 235,
+            Self::Burst => 170,
+            Self::Warm => 150,
+            Self::Overload => 65,
+            Self::Own => 55,
+            Self::Trigger => 40,
+            Self::Idle => 80,
+            Self::Trace => 100,
+            Self::Kill => 90,
             Self::Weakened => 75,
-            Self::Scale => 240,
+            Self::Scale => 230,
         })
     }
 
@@ -71,6 +74,7 @@ impl Section {
             Self::Cold => cold::rows(context).await,
             Self::Burst => burst::rows(context).await,
             Self::Warm => warm::rows(context).await,
+            Self::Overload => overload::rows(context).await,
             Self::Own => own::rows(context).await,
             Self::Trigger => trigger::rows(context).await,
             Self::Idle => idle::rows(context).await,

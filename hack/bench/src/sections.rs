@@ -5,6 +5,7 @@ pub(crate) mod burst;
 pub(crate) mod cold;
 pub(crate) mod idle;
 pub(crate) mod kill;
+pub(crate) mod overload;
 pub(crate) mod own;
 pub(crate) mod scale;
 pub(crate) mod trace;

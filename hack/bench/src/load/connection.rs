@@ -8,6 +8,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::error::Error;
@@ -16,7 +17,7 @@ use crate::error::Error;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where requests go: an address, and the host and path that route them.
-#[derive(Clone, Debug)]
+#[derive(Serialize, Deserialize, Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) host: String,

@@ -1,17 +1,24 @@
 //! Cold requests, one after another, each held against a bare claim of the same round.
+//!
+//! Between two of them nothing else goes on: all pools are full, the proxies have reserved again what they reserve, and
+//! nobody has written for a while. So every write within a request's time is its own.
 
-use std::time::Instant;
+mod report;
 
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 
 use crate::audit::{Audit, now};
-use crate::bed::{BareClaims, Bed, Wanted, account, wait};
+use crate::bed::{BareClaims, Bed, Proxy, Wanted, account, wait};
 use crate::context::Context;
 use crate::error::Error;
 use crate::load::Connection;
 use crate::row::Row;
 use crate::samples::Samples;
+use crate::scrape::Scraped;
 
 /// Generic pods that each pool keeps: enough that one cold start leaves free ones.
 const POOL: usize = 4;
@@ -19,6 +26,12 @@ const POOL: usize = 4;
 const BARE: &str = "bare";
 /// The runtimes, the one without any load time first.
 const RUNTIMES: [&str; 3] = ["native", "python", "node"];
+/// The parts of a cold start that proxies time.
+const PHASES: [&str; 4] = ["route", "claim", "load", "first_byte"];
+/// How long nobody has written before a request is sent.
+const QUIET: Duration = Duration::from_millis(500);
+/// How long after the reply writes are still counted.
+const AFTER: Duration = Duration::from_secs(2);
 
 /// What a turn does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +47,15 @@ enum Turn {
 struct Round {
     claim: Samples,
     cold: [Samples; RUNTIMES.len()],
-    /// Writes by Muon's accounts before the reply, of each cold request.
-    writes: Samples,
+    /// Seconds in each phase, summed over the requests.
+    phases: [[f64; PHASES.len()]; RUNTIMES.len()],
+    /// Writes by Muon's accounts before the reply, of each cold request, and in a time after it.
+    before: Samples,
+    after: Samples,
     /// Writes by whomever until the pool is full again, of each.
     whole: Samples,
+    /// What was written before the reply.
+    written: Vec<String>,
 }
 
 pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
@@ -48,75 +66,120 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         bed.functions(&[Wanted::new(BARE, RUNTIMES[0])]).await?;
         let proxies = bed.proxies().await?;
         let claims = BareClaims::new(bed, account(context, &proxies[0]).await?, BARE).await?;
-        let mut expected = Vec::new();
         for runtime in RUNTIMES {
             bed.pool_full(runtime, POOL).await?;
-            expected.push(bed.reserved_in_the_end(runtime).await?);
         }
-        let (native, other) = (context.size(12, 3), context.size(3, 1));
+        let expected = try_join_all(RUNTIMES.map(|runtime| bed.reserved_in_the_end(runtime))).await?;
+        let (claimed, native, other) = (context.size(5, 2), context.size(8, 2), context.size(2, 1));
         let mut rounds = Vec::new();
-        let bar = context.progress(context.flags.rounds() * (2 * native + 2 * other), "cold requests");
+        let bar = context.progress(context.flags.rounds() * (claimed + native + 2 * other), "cold requests");
         let mut dice = context.dice("cold");
-        for number in context.rounds(0.9) {
-            let mut turns = vec![Turn::Claim; native];
+        for number in context.rounds(0.95) {
+            let mut turns = vec![Turn::Claim; claimed];
             for runtime in 0..RUNTIMES.len() {
                 turns.extend(vec![Turn::Cold(runtime); if runtime == 0 { native } else { other }]);
             }
-            rounds.push(round(context, bed, &claims, &expected, number, dice.shuffled(turns), &bar).await?);
+            let turns = dice.shuffled(turns);
+            rounds.push(
+                Section { context, bed, claims: &claims, expected: &expected }.round(number, &turns, &bar).await?,
+            );
         }
         bar.finish();
-        Ok(report(&rounds))
+        Ok(report::rows(&rounds))
     })
     .await
 }
 
-async fn round(
-    context: &Context,
-    bed: &Bed,
-    claims: &BareClaims<'_>,
-    expected: &[usize],
-    number: usize,
-    turns: Vec<Turn>,
-    bar: &indicatif::ProgressBar,
-) -> Result<Round, Error> {
-    let name = |turn: usize| format!("cold-{number}-{turn}");
-    let cold = turns.iter().enumerate().filter_map(|(at, turn)| match turn {
-        Turn::Cold(runtime) => Some(Wanted::new(name(at), RUNTIMES[*runtime])),
-        Turn::Claim => None,
-    });
-    bed.functions(&cold.collect::<Vec<_>>()).await?;
-    let proxies = bed.proxies().await?;
-    let mut round = Round::default();
-    for (at, turn) in turns.iter().enumerate() {
-        for (runtime, reserved) in RUNTIMES.iter().zip(expected) {
-            bed.pool_full(runtime, POOL).await?;
-            bed.reserved_again(runtime, *reserved).await?;
-        }
-        match turn {
-            Turn::Claim => {
-                let free = claims.free(RUNTIMES[0]).await?;
-                let pod = free.first().ok_or_else(|| Error::Cluster("no pod of the pool is free".into()))?;
-                round.claim.push_ms(claims.claim(pod).await?);
+/// What all rounds have in common.
+struct Section<'a> {
+    context: &'a Context,
+    bed: &'a Bed,
+    claims: &'a BareClaims<'a>,
+    /// How many pods of each runtime the proxies keep reserved.
+    expected: &'a [usize],
+}
+
+impl Section<'_> {
+    async fn round(&self, number: usize, turns: &[Turn], bar: &indicatif::ProgressBar) -> Result<Round, Error> {
+        let name = |turn: usize| format!("cold-{number}-{turn}");
+        let cold = turns.iter().enumerate().filter_map(|(at, turn)| match turn {
+            Turn::Cold(runtime) => Some(Wanted::new(name(at), RUNTIMES[*runtime])),
+            Turn::Claim => None,
+        });
+        self.bed.functions(&cold.collect::<Vec<_>>()).await?;
+        let proxies = self.bed.proxies().await?;
+        let mut round = Round::default();
+        for (at, turn) in turns.iter().enumerate() {
+            self.settled().await?;
+            match turn {
+                Turn::Claim => {
+                    let free = self.claims.free(RUNTIMES[0]).await?;
+                    let pod = free.first().ok_or_else(|| Error::Cluster("no pod of the pool is free".into()))?;
+                    round.claim.push_ms(self.claims.claim(pod).await?);
+                }
+                Turn::Cold(runtime) => {
+                    self.cold(&name(at), *runtime, &proxies, at % proxies.len(), &mut round).await?;
+                }
             }
-            Turn::Cold(runtime) => {
-                let proxy = &proxies[at % proxies.len()];
-                let mut connection = Connection::open(&bed.at(proxy.address, &name(at))).await?;
-                let audit = Audit::begin(&context.node.audit_log)?;
-                let begun = Instant::now();
-                connection.get().await?;
-                round.cold[*runtime].push_ms(begun.elapsed());
-                let replied = now();
-                bed.pool_full(RUNTIMES[*runtime], POOL).await?;
-                let writes = audit.writes(&bed.namespace)?;
-                let before = writes.iter().filter(|write| write.is_ours() && write.done <= replied).count();
-                round.writes.push(before as f64);
-                round.whole.push(writes.len() as f64);
-            }
+            bar.inc(1);
         }
-        bar.inc(1);
+        forget(self.bed, turns, name).await?;
+        Ok(round)
     }
-    forget(bed, &turns, name).await?;
-    Ok(round)
+
+    /// Waits until nothing is left of what went before.
+    async fn settled(&self) -> Result<(), Error> {
+        for (runtime, reserved) in RUNTIMES.iter().zip(self.expected) {
+            self.bed.pool_full(runtime, POOL).await?;
+            self.bed.reserved_again(runtime, *reserved).await?;
+        }
+        Audit::quiet(&self.context.node.audit_log, &self.bed.namespace, QUIET).await
+    }
+
+    /// One cold request, and what it cost.
+    async fn cold(
+        &self,
+        name: &str,
+        runtime: usize,
+        proxies: &[Proxy],
+        by: usize,
+        round: &mut Round,
+    ) -> Result<(), Error> {
+        let mut connection = Connection::open(&self.bed.at(proxies[by].address, name)).await?;
+        let before = phases(proxies).await?;
+        let audit = Audit::begin(&self.context.node.audit_log)?;
+        let begun = Instant::now();
+        connection.get().await?;
+        round.cold[runtime].push_ms(begun.elapsed());
+        let replied = now();
+        let later = Instant::now() + AFTER;
+        self.bed.pool_full(RUNTIMES[runtime], POOL).await?;
+        let whole = audit.writes(&self.bed.namespace)?.len();
+        tokio::time::sleep_until(later.into()).await;
+        let writes = audit.writes(&self.bed.namespace)?;
+        let (early, late): (Vec<_>, Vec<_>) =
+            writes.iter().filter(|write| write.is_ours()).partition(|write| write.done <= replied);
+        round.before.push(early.len() as f64);
+        round.after.push(late.len() as f64);
+        round.whole.push(whole as f64);
+        round.written.extend(early.into_iter().map(crate::audit::Write::text));
+        for (sum, (after, before)) in round.phases[runtime].iter_mut().zip(phases(proxies).await?.iter().zip(before)) {
+            *sum += after - before;
+        }
+        Ok(())
+    }
+}
+
+/// Seconds that cold starts have spent in each phase, by the histograms of all proxies.
+async fn phases(proxies: &[Proxy]) -> Result<[f64; PHASES.len()], Error> {
+    let mut sums = [0.0; PHASES.len()];
+    for proxy in proxies {
+        let scraped = Scraped::of(proxy.address).await?;
+        for (sum, phase) in sums.iter_mut().zip(PHASES) {
+            *sum += scraped.sum(&format!("muon_proxy_cold_seconds_sum{{phase=\"{phase}\"}}"));
+        }
+    }
+    Ok(sums)
 }
 
 /// Deletes what the round has claimed, and waits until it is gone: the next round must not pay for it.
@@ -131,33 +194,4 @@ async fn forget(bed: &Bed, turns: &[Turn], name: impl Fn(usize) -> String) -> Re
         Ok(if left == 0 { Ok(()) } else { Err(format!("{left} are there")) })
     })
     .await
-}
-
-fn report(rounds: &[Round]) -> Vec<Row> {
-    let each = |figure: &dyn Fn(&Round) -> f64| Samples::from(rounds.iter().map(figure).collect::<Vec<_>>());
-    let claim = Row::new("cold.claim.p50", "ms", &each(&|round| round.claim.median()))
-        .note("B: the proxy's own patch, by its account, on a ready pod of a pool; nothing before or behind it");
-    let longest = Row::new("cold.claim.max", "ms", &each(&|round| round.claim.max()));
-    let mut rows = vec![claim.clone(), longest];
-    for (runtime, name) in RUNTIMES.iter().enumerate() {
-        let p50 = Row::new(format!("cold.{name}.p50"), "ms", &each(&|round| round.cold[runtime].median()));
-        let max = Row::new(format!("cold.{name}.max"), "ms", &each(&|round| round.cold[runtime].max())).against(&p50);
-        if runtime == 0 {
-            rows.push(
-                p50.against(&claim).bar(2.0).stretch(0.5).note("a runtime that loads nothing: what is left is ours"),
-            );
-            rows.push(max.bar(2.0).stretch(1.5).note("the longest of each round stands for p99"));
-        } else {
-            rows.push(p50.against(&claim));
-            rows.push(max);
-        }
-    }
-    rows.push(Row::new("cold.api-writes", "count", &each(&|round| round.writes.max())).bar(1.0).stretch(0.0).note(
-        "by Muon's accounts, received after the request was sent and answered before its reply; the most of each round",
-    ));
-    rows.push(
-        Row::new("cold.api-writes.whole", "count", &each(&|round| round.whole.median()))
-            .note("by all accounts, until the pool is full again; without Events and Leases"),
-    );
-    rows
 }

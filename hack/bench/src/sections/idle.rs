@@ -33,7 +33,7 @@ pub(crate) async fn rows(context: &Context) -> Result<Vec<Row>, Error> {
         bed.ready(60 + count as u64 / 4).await?;
         // What making them has set going comes to its end.
         tokio::time::sleep(Duration::from_secs(if context.flags.quick { 3 } else { 10 })).await;
-        let window = Duration::from_secs(if context.flags.quick { 3 } else { 15 });
+        let window = Duration::from_secs(if context.flags.quick { 3 } else { 12 });
         let (mut cpu, mut writes) = (Samples::default(), Samples::default());
         let bar = context.progress(context.flags.rounds().min(3), "functions that nobody calls");
         for _ in context.few_rounds(3, 0.85) {

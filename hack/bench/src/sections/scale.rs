@@ -47,6 +47,7 @@ const STAGE: Duration = Duration::from_secs(240);
 const FIRSTS: usize = 30;
 /// Triggers that route lookups are measured with.
 const FEW: usize = 10;
+const SOME: usize = 10_000;
 const MANY: usize = 100_000;
 
 /// What one start or relist of the operator came to.
@@ -122,7 +123,7 @@ async fn measure(context: &Context, muon: &Path, count: usize) -> Result<Vec<Row
     drop(proxy);
     let bare_after = flood::bare(&plane.client, count, some).await?.as_secs_f64();
     say.step("bare writes again");
-    let lookups = tokio::task::spawn_blocking(|| (lookup::measure(FEW), lookup::measure(MANY))).await?;
+    let lookups = tokio::task::spawn_blocking(|| [FEW, SOME, MANY].map(lookup::measure)).await?;
     say.step("lookups");
 
     let per = |seconds: f64, count: usize| seconds * 1e3 / count.max(1) as f64;
@@ -152,7 +153,7 @@ async fn measure(context: &Context, muon: &Path, count: usize) -> Result<Vec<Row
         Row::once("scale.operator.restart.cpu", "s", restart.seconds).bar(2.0),
         Row::once("scale.operator.restart.writes", "1", restart.writes as f64).bar(0.0),
         peak("scale.operator.relist.peak", relist.memory),
-        Row::once("scale.operator.relist.cpu", "s", relist.seconds).bar(2.0),
+        Row::once("scale.operator.relist.cpu", "s", relist.seconds).bar(2.0).stretch(0.5),
         Row::once("scale.operator.relist.writes", "1", relist.writes as f64).bar(0.0),
         Row::once("scale.proxy.empty", "MB", proxy_empty.resident),
         Row::once("scale.proxy.function", "kB", kilobytes(proxy_empty, proxy_functions)).bar(1.0).stretch(0.256),
@@ -161,10 +162,12 @@ async fn measure(context: &Context, muon: &Path, count: usize) -> Result<Vec<Row
         Row::once("scale.proxy.peak", "MB", proxy_relisted.peak),
     ]);
     let event = Row::new("scale.trigger.event", "ms", &firsts.events);
-    let reply = Row::new("scale.trigger.first", "ms", &firsts.replies).against(&event).bar(2.0);
-    let few = Row::new("scale.lookup.10", "us", &Samples::from(lookups.0));
-    let many = Row::new("scale.lookup.100k", "us", &Samples::from(lookups.1)).bar(1.0);
-    rows.extend([reply, event, few, many]);
+    let reply = Row::new("scale.trigger.first", "ms", &firsts.replies).against(&event).bar(2.0).stretch(1.3);
+    let [few, some, many] = lookups.map(Samples::from);
+    let few = Row::new("scale.lookup.10", "us", &few).bar(1.0);
+    let some = Row::new("scale.lookup.10k", "us", &some).against(&few).bar(1.2);
+    let many = Row::new("scale.lookup.100k", "us", &many).bar(1.0);
+    rows.extend([reply, event, few, some, many]);
     Ok(rows)
 }
 

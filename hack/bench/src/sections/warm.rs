@@ -18,7 +18,7 @@ const CONNECTIONS: usize = 32;
 /// The latency that a load of the ramp must keep at p99, in milliseconds.
 const KEPT: f64 = 10.0;
 /// Milliseconds of a load that keeps all connections busy.
-const BUSY: u64 = 1500;
+const BUSY: u64 = 1000;
 /// By how much each load is smaller than the one before that was too large, and how many are tried.
 const RAMP: (f64, usize) = (0.88, 14);
 
