@@ -33,6 +33,7 @@ use crate::values::{EnvVar, Resources, Variable, Volume};
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.replicas"),
     printcolumn(name = "Env", type_ = "string", json_path = ".spec.environment"),
     printcolumn(name = "Mode", type_ = "string", json_path = ".status.serving.mode", priority = "1"),
+    printcolumn(name = "Loaded", type_ = "integer", json_path = ".status.readyReplicas", priority = "1"),
     printcolumn(name = "Kept", type_ = "integer", json_path = ".status.scaling.kept", priority = "1"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.serving.digest", priority = "1"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = "1"),
@@ -135,6 +136,10 @@ impl Default for Scaling {
     }
 }
 
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
 /// What is known of a Function.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -155,6 +160,9 @@ pub struct FunctionStatus {
     /// Pods that serve it now.
     #[serde(default)]
     pub replicas: i32,
+    /// Of these, pods that are ready and have loaded the code: a request to one is warm.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ready_replicas: i32,
     /// How many of them are kept though nobody calls, and why. None while it has none and keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scaling: Option<ScalingStatus>,

@@ -102,9 +102,9 @@ pub struct Activity {
     pub up_ms: u64,
     /// Last resourceVersion applied, per kind.
     pub seen: Watermarks,
-    /// Functions with anything in flight or queued, or used since they last had none.
+    /// Functions with anything in flight or queued, or that had, or with a loaded pod.
     pub functions: Vec<FunctionActivity>,
-    /// Pods that this proxy has sent anything to.
+    /// Pods that this proxy has sent anything to, or has had loaded.
     pub pods: Vec<PodActivity>,
     /// Loads that failed for a reason in the user's code, last one per function.
     pub failures: Vec<LoadFailure>,
@@ -136,6 +136,9 @@ pub struct FunctionActivity {
     pub wanted: u32,
     /// Milliseconds since the last request ended; 0 while there is one.
     pub idle_ms: u64,
+    /// Pods of which this proxy knows that they have loaded the code.
+    #[serde(default)]
+    pub loaded: u32,
 }
 
 /// What a proxy does with one pod.
@@ -148,6 +151,9 @@ pub struct PodActivity {
     pub in_flight: u32,
     /// Milliseconds since the last one ended; 0 while there is one.
     pub idle_ms: u64,
+    /// Its agent told this proxy that the code is loaded.
+    #[serde(default)]
+    pub loaded: bool,
     /// Nothing can be loaded into it any more: it serves nobody and must be replaced.
     #[serde(default)]
     pub broken: bool,

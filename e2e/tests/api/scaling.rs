@@ -164,7 +164,7 @@ async fn api_idle_pod_waits_for_every_proxy() {
     let says = |in_flight: u32, idle_ms: u64| {
         installation.proxy_says(|activity| {
             activity.pods.retain(|pod| pod.uid != uid);
-            activity.pods.push(PodActivity { uid: uid.clone(), in_flight, idle_ms, broken: false });
+            activity.pods.push(PodActivity { uid: uid.clone(), in_flight, idle_ms, loaded: true, broken: false });
         });
     };
     says(1, 0);
@@ -221,7 +221,8 @@ async fn api_own_deployment_follows_demand() {
         Installation::shared().proxy_says(|activity| {
             activity.functions.retain(|function| function.uid != uid);
             if wanted > 0 {
-                let busy = FunctionActivity { uid: uid.clone(), in_flight: 0, queued: wanted, wanted, idle_ms: 0 };
+                let uid = uid.clone();
+                let busy = FunctionActivity { uid, in_flight: 0, queued: wanted, wanted, idle_ms: 0, loaded: 0 };
                 activity.functions.push(busy);
             }
         });

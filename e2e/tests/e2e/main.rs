@@ -5,6 +5,7 @@
 
 mod cold;
 mod idle;
+mod kept;
 mod kills;
 mod ownership;
 mod pools;

@@ -100,6 +100,9 @@ pub struct Usage {
     /// Whether any proxy has sent it anything: then the code has been loaded.
     #[serde(default)]
     pub used: bool,
+    /// Whether any proxy says that it has loaded the code.
+    #[serde(default)]
+    pub loaded: bool,
     /// Whether any proxy says that nothing can be loaded into it any more: it is replaced.
     #[serde(default)]
     pub broken: bool,

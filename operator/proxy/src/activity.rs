@@ -46,13 +46,17 @@ impl Proxy {
             } else {
                 Some(Duration::ZERO)
             };
-            if let Some(idle) = idle {
+            let loaded = inner.slots.loaded_pods();
+            // One that is kept loaded and was never called is idle for as long as this proxy knows.
+            let since_ever = (loaded > 0).then(|| Duration::from_millis(activity.up_ms));
+            if let Some(idle) = idle.or(since_ever) {
                 activity.functions.push(FunctionActivity {
                     uid: served.uid.to_string(),
                     in_flight: inner.slots.in_flight(),
                     queued: inner.queued(),
                     wanted: served.wanted(&inner),
                     idle_ms: millis(idle),
+                    loaded,
                 });
             }
             for (endpoint, load) in inner.slots.endpoints() {
@@ -62,6 +66,7 @@ impl Proxy {
                         uid: endpoint.uid.to_string(),
                         in_flight: endpoint.in_flight(),
                         idle_ms: millis(idle),
+                        loaded: load == Load::Loaded,
                         broken,
                     });
                 }

@@ -40,11 +40,14 @@ impl Proxy {
         self.shared.metrics.functions.set(i64::try_from(table.functions()).unwrap_or(i64::MAX));
         self.table.store(Arc::new(table));
         let (after, complete) = (book.seen(), book.complete());
+        let changed: Vec<String> =
+            functions.iter().filter_map(|change| Some(change.after.as_ref()?.key().to_owned())).collect();
         self.update_functions(functions);
         // Watermarks are told after what they stand for has been applied.
         drop(book);
         let pods_before = self.with_index(|index| index.seen());
         self.with_pods(|index, _| pods.into_iter().flat_map(|event| index.apply(event)).collect());
+        self.adopt(&changed);
         let (pods_after, pods_complete) = self.with_index(|index| (index.seen(), index.complete()));
         if complete && pods_complete {
             self.complete.get_or_init(Instant::now);
@@ -93,12 +96,13 @@ impl Proxy {
         }
         keys.sort_unstable();
         keys.dedup();
-        for key in keys {
-            if let Some(served) = table.function(&key).and_then(|function| self.known(&function.uid)) {
-                served.refresh(index.of_function(&key));
+        for key in &keys {
+            if let Some(served) = table.function(key).and_then(|function| self.known(&function.uid)) {
+                served.refresh(index.of_function(key));
             }
         }
         drop(index);
+        self.adopt(&keys);
         if freed {
             self.freed.notify_waiters();
         }

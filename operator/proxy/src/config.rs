@@ -66,6 +66,9 @@ pub struct Config {
     pub patience: Duration,
     /// Whole time that one load may take.
     pub load_timeout: Duration,
+    /// How long a claimed pod may stay without its code before the function's home proxy has it loaded, though no request
+    /// waits. Long enough for whoever claimed it for a request to have it loaded first.
+    pub warm_after: Duration,
     /// How long a load that failed in the user's code is answered from memory; doubles with each failure.
     pub failure_memory: Duration,
     /// How long a pod that could not be reached is left out when no event tells of it; doubles with each failure.
@@ -109,6 +112,7 @@ impl Config {
             connect_timeout: Duration::from_secs(1),
             patience: Duration::from_millis(500),
             load_timeout: Duration::from_secs(60),
+            warm_after: Duration::from_millis(200),
             failure_memory: Duration::from_secs(2),
             ejection: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(2),

@@ -33,7 +33,7 @@ pub(crate) struct Endpoint {
     /// Answers in a row that were not HTTP.
     strikes: AtomicU32,
     idle: Mutex<Vec<Idle>>,
-    /// When the last request in it ended; none: none did.
+    /// When the last request in it ended, or it was loaded; none: neither was.
     last: Mutex<Option<Instant>>,
 }
 
@@ -103,6 +103,7 @@ impl Endpoint {
     /// Notes what its agent said of the load.
     pub(crate) fn loaded(&self, already: bool) {
         self.already.store(already, Ordering::Relaxed);
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
     }
 
     /// Whether it was up before this proxy asked.
@@ -146,7 +147,7 @@ impl Endpoint {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 
-    /// How long nothing has been in it; none: nothing ever was.
+    /// How long nothing has been in it since it was loaded; none: it is not loaded.
     pub(crate) fn idle_for(&self, now: Instant) -> Option<Duration> {
         match self.in_flight() {
             0 => {

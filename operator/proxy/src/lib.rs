@@ -43,6 +43,7 @@ mod suspect;
 mod target;
 mod upgrade;
 mod upload;
+mod warm;
 
 pub use access::AccessLog;
 pub use appender::Appender;

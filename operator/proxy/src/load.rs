@@ -34,19 +34,23 @@ pub(crate) fn epoch() -> u64 {
 }
 
 impl Proxy {
-    /// Loads a pod whose slot has been marked as loading. No request waits in here: all wait in the queue.
+    /// Loads a pod whose slot has been marked as loading. No request waits in here: all wait in the queue. `ahead`: none
+    /// waits there either, so it is no phase of a cold request.
     pub(crate) fn start_load(
         self: &Arc<Self>,
         served: &Arc<Served>,
         function: &Arc<Function>,
         endpoint: Arc<Endpoint>,
+        ahead: bool,
     ) {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(function));
         tokio::spawn(async move {
             let started = Instant::now();
             let outcome = proxy.load(&function, &endpoint).await;
             let metrics = &proxy.shared.metrics;
-            metrics.cold_load.observe(started.elapsed().as_secs_f64());
+            if !ahead {
+                metrics.cold_load.observe(started.elapsed().as_secs_f64());
+            }
             let mut inner = served.lock();
             match outcome {
                 Ok(report) => {
@@ -58,6 +62,7 @@ impl Proxy {
                     endpoint.loaded(report.already);
                     inner.loaded(&endpoint.uid);
                     served.pump(&mut inner);
+                    proxy.shared.bump();
                 }
                 Err(meaning) => proxy.load_failed(&served, &mut inner, &function, &endpoint, meaning),
             }

@@ -116,6 +116,9 @@ impl Proxy {
         self.shared.proxies.store(peers.len() as u32, Ordering::Relaxed);
         self.shared.position.store(position as u32, Ordering::Relaxed);
         self.peers.store(Arc::new(peers));
+        if let Some(proxy) = self.this.upgrade() {
+            proxy.adopt_all();
+        }
     }
 
     /// The home proxy of a function; none when it is this one.

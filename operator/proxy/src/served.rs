@@ -54,7 +54,7 @@ pub(crate) struct Served {
     pub(crate) name_header: HeaderValue,
     pub(crate) namespace_header: HeaderValue,
     pub(crate) shared: Arc<Shared>,
-    proxy: Weak<Proxy>,
+    pub(crate) proxy: Weak<Proxy>,
     /// Whose turn it is to have the places that are left when the concurrency is divided: not the same proxy's for all.
     turn: u32,
     inner: Mutex<Inner>,
@@ -285,7 +285,7 @@ impl Served {
             return;
         };
         for endpoint in inner.slots.start_loads(inner.queue.len(), room, now) {
-            proxy.start_load(self, &inner.function, endpoint);
+            proxy.start_load(self, &inner.function, endpoint, false);
         }
         if cfg!(feature = "weakened") {
             // A pod for each request that waits: what hack/bench must catch.
@@ -386,6 +386,7 @@ impl Served {
         };
         inner.slots.refresh(current);
         self.pump(&mut inner);
+        self.warm(&mut inner);
         drop(inner);
         self.changed.send_replace(());
     }

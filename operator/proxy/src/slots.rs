@@ -60,6 +60,8 @@ pub(crate) struct Slots {
     slots: Vec<Slot>,
     /// Pods that may be given nothing more and still have requests in them.
     leaving: Vec<Arc<Endpoint>>,
+    /// Pods that nobody waits for are being loaded.
+    pub(crate) warming: bool,
 }
 
 impl Slots {
@@ -157,6 +159,16 @@ impl Slots {
     /// Pods that serve.
     pub(crate) fn ready(&self, now: Instant) -> u32 {
         self.slots.iter().filter(|slot| slot.load == Load::Loaded && slot.is_up(now)).count() as u32
+    }
+
+    /// Pods that have loaded the code, whether or not they can be reached now.
+    pub(crate) fn loaded_pods(&self) -> u32 {
+        self.slots.iter().filter(|slot| slot.load == Load::Loaded).count() as u32
+    }
+
+    /// Whether there is a pod of which nobody here has asked that it load.
+    pub(crate) fn has_new(&self) -> bool {
+        self.slots.iter().any(|slot| slot.load == Load::New && slot.pod.is_claimed())
     }
 
     pub(crate) fn loading(&self) -> bool {

@@ -20,5 +20,7 @@ mod overload;
 mod pod;
 #[path = "proxy/queue.rs"]
 mod queue;
+#[path = "proxy/warm.rs"]
+mod warm;
 #[path = "proxy/watch.rs"]
 mod watch;

@@ -52,6 +52,8 @@ pub struct Wakes {
     pub triggers: Vec<ObjectRef<HTTPTrigger>>,
     /// UIDs of Functions with changed demand, or with a load failure that is new.
     pub uids: Vec<String>,
+    /// UIDs of Functions of which pods have been loaded, or are no longer; that is no hurry.
+    pub loaded: Vec<String>,
 }
 
 impl Board {
@@ -81,8 +83,9 @@ impl Board {
         }
         let before = state.answers.remove(uid);
         let uids = news(before.as_ref().map(|answer| &answer.activity), &activity);
+        let loaded = loads(before.as_ref().map(|answer| &answer.activity), &activity);
         state.answers.insert(uid.to_owned(), Answer::new(activity));
-        Wakes { uids, ..state.passed() }
+        Wakes { uids, loaded, ..state.passed() }
     }
 
     /// The versions that every ready proxy has passed; none while no proxy is ready.
@@ -143,7 +146,8 @@ impl Board {
     /// told, or there is none. A proxy that is not ready counts as long as it answers: it may be finishing requests.
     pub fn usage(&self, uid: &str, version: u64) -> Option<Usage> {
         let state = self.state();
-        let mut total = Usage { used: false, broken: false, in_flight: 0, idle_ms: u64::MAX, seen: true };
+        let mut total =
+            Usage { used: false, loaded: false, broken: false, in_flight: 0, idle_ms: u64::MAX, seen: true };
         let mut ready = false;
         for proxy in state.proxies.values() {
             let Some(answer) = state.answers.get(&proxy.uid) else {
@@ -156,6 +160,7 @@ impl Board {
             total.seen &= answer.activity.seen.pods >= version;
             total.idle_ms = total.idle_ms.min(answer.idle_ms(uid));
             total.used |= answer.pod(uid).is_some_and(|pod| !pod.broken);
+            total.loaded |= answer.pod(uid).is_some_and(|pod| pod.loaded);
             total.broken |= answer.pod(uid).is_some_and(|pod| pod.broken);
             total.in_flight = total.in_flight.saturating_add(answer.pod(uid).map_or(0, |pod| pod.in_flight));
         }
@@ -199,6 +204,7 @@ impl State {
             functions: functions.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
             triggers: triggers.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
             uids: Vec::new(),
+            loaded: Vec::new(),
         }
     }
 }
@@ -256,6 +262,17 @@ fn news(before: Option<&Activity>, now: &Activity) -> Vec<String> {
     // A failure that is no longer told was followed by a load that went well.
     let healed = known.iter().filter(|failure| !now.failures.contains(failure)).map(|failure| failure.uid.clone());
     demand.map(|item| item.uid.clone()).chain(failed).chain(healed).collect()
+}
+
+/// UIDs of functions with another number of loaded pods than before.
+fn loads(before: Option<&Activity>, now: &Activity) -> Vec<String> {
+    let count = |activity: &Activity| -> HashMap<String, u32> {
+        activity.functions.iter().map(|item| (item.uid.clone(), item.loaded)).collect()
+    };
+    let (old, new) = (before.map(count).unwrap_or_default(), count(now));
+    let other = |uid: &&String| old.get(*uid).copied().unwrap_or(0) != new.get(*uid).copied().unwrap_or(0);
+    let gone = old.keys().filter(|uid| !new.contains_key(*uid));
+    new.keys().chain(gone).filter(other).cloned().collect()
 }
 
 #[cfg(test)]

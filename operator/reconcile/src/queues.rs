@@ -226,6 +226,9 @@ impl Queues {
             }
             self.functions.push(reference);
         }
+        for reference in wakes.loaded.iter().filter_map(|uid| self.index.uids.get(uid)) {
+            self.functions.push_later(reference, AFTER_PODS);
+        }
     }
 
     /// An object that we made was changed or deleted: whoever made it repairs it. Its making is no news.

@@ -128,6 +128,11 @@ impl PodIndex {
         self.functions.get(key).into_iter().flatten().filter_map(|uid| self.pods.get(uid))
     }
 
+    /// The functions (`name.namespace`) that have pods.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.functions.keys().map(String::as_str)
+    }
+
     /// Whether Pods were listed whole at least once.
     pub fn complete(&self) -> bool {
         self.listing.complete

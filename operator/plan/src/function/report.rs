@@ -4,7 +4,7 @@ use muon_crds::function::{Mode, Serving};
 use muon_crds::words::{self, State};
 use muon_crds::{Condition, ConditionType, FunctionStatus, condition};
 
-use super::{Observed, Resolved, UsedPod, Valid};
+use super::{Observed, Resolved, Usage, UsedPod, Valid};
 use crate::conditions::{self, Said, Truth, no, unknown, yes};
 use crate::finding::{Invalid, Report};
 
@@ -35,11 +35,12 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
     let status = FunctionStatus {
         observed_generation: generation,
         conditions,
-        serving,
         url: Some(format!("http://{name}.{namespace}")),
         replicas,
+        ready_replicas: serving.as_ref().map_or(0, |serving| ready_replicas(observed, serving, old.ready_replicas)),
         scaling: super::kept(&object.spec, observed.now).ok().and_then(|kept| kept.status(replicas)),
         selector: Some(format!("{}={name}", words::FUNCTION)),
+        serving,
     };
     Report { status, notes }
 }
@@ -74,6 +75,22 @@ fn serves(used: &UsedPod, revision: &str) -> bool {
 fn replicas(observed: &Observed, serving: &Serving) -> i32 {
     let pods = observed.pods.iter().filter(|used| serves(used, &serving.revision)).count();
     i32::try_from(pods).unwrap_or(i32::MAX)
+}
+
+/// Pods in which the next request is warm. Of pods of which the proxies have not told yet, as after a start of the
+/// operator, as many are held to be as there were `before`.
+fn ready_replicas(observed: &Observed, serving: &Serving, before: i32) -> i32 {
+    let serving = observed.pods.iter().filter(|used| used.pod.ready && serves(used, &serving.revision));
+    let (known, unknown): (Vec<_>, Vec<_>) = serving.partition(|used| used.pod.own || used.usage.is_some());
+    let loaded = known.iter().filter(|used| has_loaded(used)).count();
+    let unknown = usize::try_from(before).unwrap_or_default().saturating_sub(loaded).min(unknown.len());
+    i32::try_from(loaded + unknown).unwrap_or(i32::MAX)
+}
+
+/// Whether the code is known to be loaded in it.
+fn has_loaded(used: &UsedPod) -> bool {
+    let said = |usage: &Usage| (usage.used || usage.loaded) && !usage.broken;
+    used.pod.own && used.pod.ready || used.usage.as_ref().is_some_and(said)
 }
 
 /// Whether every ready proxy routes by the `serving` that the object has: they have passed its version, or had
@@ -150,11 +167,7 @@ fn loaded(observed: &Observed, wanted: &Serving) -> Said {
     if let Some(failure) = observed.failure.as_ref().filter(|failure| failure.revision == wanted.revision) {
         return no(ConditionType::Loaded, "ImportFailed", failure.message.clone());
     }
-    let has_loaded = |used: &UsedPod| {
-        serves(used, &wanted.revision)
-            && (used.pod.own && used.pod.ready || used.usage.as_ref().is_some_and(|usage| usage.used && !usage.broken))
-    };
-    if observed.pods.iter().any(has_loaded) {
+    if observed.pods.iter().any(|used| serves(used, &wanted.revision) && has_loaded(used)) {
         return yes(ConditionType::Loaded, "Loaded", "a pod has loaded the code");
     }
     let status = observed.object.status.as_ref();

@@ -40,6 +40,8 @@ pub struct Pod {
     /// What the agent answers, in order; then it loads.
     pub load_failures: Mutex<VecDeque<(StatusCode, Component, &'static str)>>,
     pub loads: AtomicU32,
+    /// A load has gone well.
+    up: AtomicBool,
     pub loaded: Mutex<Vec<LoadRequest>>,
     /// One permit per load that may end; none are needed once closed.
     pub load_gate: Semaphore,
@@ -68,6 +70,7 @@ impl Pod {
             ip: address(),
             load_failures: Mutex::default(),
             loads: AtomicU32::new(0),
+            up: AtomicBool::new(false),
             loaded: Mutex::default(),
             load_gate: Semaphore::new(Semaphore::MAX_PERMITS),
             slow_gate: Semaphore::new(0),
@@ -133,7 +136,10 @@ impl Pod {
         self.loaded.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
         let failure = self.load_failures.lock().unwrap().pop_front();
         Ok(match failure {
-            None => reply(StatusCode::OK, serde_json::to_vec(&LoadReport::default()).unwrap()),
+            None => {
+                let report = LoadReport { already: self.up.swap(true, Ordering::SeqCst), ..LoadReport::default() };
+                reply(StatusCode::OK, serde_json::to_vec(&report).unwrap())
+            }
             Some((status, component, message)) => {
                 let failure = Failure {
                     component,

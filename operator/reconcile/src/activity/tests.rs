@@ -10,11 +10,11 @@ fn seen(version: u64) -> Activity {
 }
 
 fn pod(uid: &str, in_flight: u32, idle_ms: u64) -> PodActivity {
-    PodActivity { uid: uid.to_owned(), in_flight, idle_ms, broken: false }
+    PodActivity { uid: uid.to_owned(), in_flight, idle_ms, loaded: false, broken: false }
 }
 
 fn function(uid: &str, queued: u32, wanted: u32) -> FunctionActivity {
-    FunctionActivity { uid: uid.to_owned(), in_flight: 0, queued, wanted, idle_ms: 0 }
+    FunctionActivity { uid: uid.to_owned(), in_flight: 0, queued, wanted, idle_ms: 0, loaded: 0 }
 }
 
 #[test]
@@ -115,4 +115,18 @@ fn answers_of_proxies_that_are_gone_are_not_kept() {
     assert_eq!(board.wanted("f"), 2);
     board.set(vec![]);
     assert_eq!(board.wanted("f"), 0);
+}
+
+#[test]
+fn who_has_other_loaded_pods_than_before_is_looked_at_without_hurry() {
+    let board = Board::default();
+    board.set(vec![proxy("a", true), proxy("b", true)]);
+    let kept = |loaded| FunctionActivity { loaded, ..function("kept", 0, 0) };
+    let told = |functions| Activity { functions, ..seen(9) };
+    let wakes = board.record("a", told(vec![kept(1), function("other", 0, 0)]));
+    assert_eq!((wakes.uids, wakes.loaded), (vec![], vec!["kept".to_owned()]));
+    assert_eq!(board.record("a", told(vec![kept(1)])).loaded, Vec::<String>::new());
+    assert_eq!(board.record("a", told(vec![])).loaded, ["kept"], "its pod is gone");
+    board.record("b", Activity { pods: vec![PodActivity { loaded: true, ..pod("p", 0, 10) }], ..seen(9) });
+    assert!(board.usage("p", 9).is_some_and(|usage| usage.loaded), "one who says so is enough");
 }

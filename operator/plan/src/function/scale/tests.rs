@@ -107,7 +107,7 @@ proptest! {
                     ready: true,
                     ..crate::SeenPod::default()
                 },
-                usage: known.then_some(Usage { used: true, broken: false, in_flight, idle_ms, seen }),
+                usage: known.then_some(Usage { used: true, loaded: true, broken: false, in_flight, idle_ms, seen }),
             });
         }
         let deployment = |revision: &str| SeenDeployment {
