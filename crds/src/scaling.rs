@@ -39,7 +39,7 @@ fn default_time_zone() -> String {
 pub struct ScalingStatus {
     /// Pods kept though nobody calls.
     pub kept: i32,
-    /// OnDemand, Minimum, Scheduled or Held.
+    /// OnDemand, Minimum, Scheduled, Held or Autoscaled.
     pub reason: String,
     /// When `scaling.schedule` may make it another number.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! The API rung: a real etcd and kube-apiserver, and what Muon's accounts and reconcilers do to them.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod autoscalers;
 mod children;
 mod claims;
 mod conflicts;

@@ -5,7 +5,6 @@
 
 mod cold;
 mod idle;
-mod kept;
 mod kills;
 mod ownership;
 mod pools;

@@ -1,5 +1,6 @@
 //! Function: a name inside the cluster, a revision, and pods of its own when it needs what a generic pod cannot have.
 
+mod autoscale;
 mod build;
 mod env;
 mod references;
@@ -22,6 +23,7 @@ use crate::pod::OwnPod;
 use crate::seen::{PodRef, SeenDeployment, SeenPod};
 use crate::shrink::OldStep;
 
+pub use autoscale::{Autoscaler, kept_now};
 pub use build::build;
 pub use env::{Held, HeldKeys, MAX_BYTES, wanted_keys};
 pub use references::{Reference, ReferenceKind, references};
@@ -51,6 +53,9 @@ pub struct Observed {
     /// The pods it controls (claimed ones) and those of its own Deployments.
     #[serde(default)]
     pub pods: Vec<UsedPod>,
+    /// The HorizontalPodAutoscaler that names it or one of its Deployments, if there is one.
+    #[serde(default)]
+    pub autoscaler: Option<Autoscaler>,
     /// The time, in seconds since 1970: what the windows of `scaling.schedule` are held against.
     #[serde(default)]
     pub now: i64,

@@ -1,6 +1,7 @@
 //! What the operator knows of the cluster: one store per kind, filled by one watch each.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
@@ -41,6 +42,8 @@ pub struct Cache {
     pub policies: Objects<NetworkPolicy>,
     /// PodDisruptionBudgets of ours.
     pub budgets: Objects<PodDisruptionBudget>,
+    /// HorizontalPodAutoscalers of the cluster, as far as they say whom they scale.
+    pub autoscalers: Objects<HorizontalPodAutoscaler>,
     /// IngressClasses of the cluster.
     pub classes: Objects<IngressClass>,
     /// Metadata of Secrets; values are never read.
@@ -64,6 +67,8 @@ pub struct Index {
     pub pods: Links<Pod>,
     /// Deployments by the Environment or Function that controls them.
     pub deployments: Links<Deployment>,
+    /// HorizontalPodAutoscalers by the Function that they scale, as far as names tell.
+    pub autoscalers: Links<HorizontalPodAutoscaler>,
     /// Since when pods have been a function's.
     pub ages: Ages,
     /// Functions by UID.
@@ -84,6 +89,7 @@ impl Cache {
         self.ingresses.wait_until_ready().await?;
         self.policies.wait_until_ready().await?;
         self.budgets.wait_until_ready().await?;
+        self.autoscalers.wait_until_ready().await?;
         self.classes.wait_until_ready().await?;
         self.secrets.wait_until_ready().await?;
         self.config_maps.wait_until_ready().await?;
@@ -105,6 +111,11 @@ impl Cache {
         let mut found = get_all(&self.deployments, self.index.deployments.of(namespace, target));
         found.retain(|deployment| is_controlled_by(deployment.as_ref(), uid));
         found
+    }
+
+    /// HorizontalPodAutoscalers that name the Function, or what may be a Deployment of its own.
+    pub fn autoscalers_of(&self, namespace: &str, name: &str) -> Vec<Arc<HorizontalPodAutoscaler>> {
+        get_all(&self.autoscalers, self.index.autoscalers.of(namespace, Target::Function(name)))
     }
 
     /// The Function with this UID.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use muon_crds::words::{self, State};
 use muon_crds::{ConditionType, Function, condition, names};
 use muon_order::{Load, Order};
 use muon_plan::function::{
-    Demand, HeldKeys, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod, build, kept,
-    references, report, scale, validate, wanted_keys,
+    Autoscaler, Demand, HeldKeys, Observed, ReferenceKind, Referenced, Resolved, Resources, Scale, Usage, UsedPod,
+    build, kept_now, references, report, scale, validate, wanted_keys,
 };
 use muon_plan::meta::Owner;
 use muon_plan::{SeenDeployment, SeenPod};
@@ -55,7 +56,7 @@ pub async fn reconcile(object: Arc<Function>, context: Arc<Context>) -> Result<A
 
 /// Again when the schedule may ask for another number; a clock that is set meanwhile shows with the next resync.
 fn next(observed: &Observed) -> Action {
-    match kept(&observed.object.spec, observed.now).ok().and_then(|kept| kept.until) {
+    match kept_now(observed).ok().and_then(|kept| kept.until) {
         Some(until) => Action::requeue(Duration::from_secs(until.saturating_sub(observed.now).max(1).unsigned_abs())),
         None => Action::await_change(),
     }
@@ -79,6 +80,7 @@ fn observe(object: &Function, context: &Context) -> Observed {
             .collect(),
         deployments: deployments.iter().map(|deployment| SeenDeployment::of(deployment)).collect(),
         pods: pods.collect(),
+        autoscaler: autoscaler(object, &deployments, cache),
         now: seconds(),
         demand: Demand { wanted },
         failure: board.failure(&uid),
@@ -86,8 +88,22 @@ fn observe(object: &Function, context: &Context) -> Observed {
     }
 }
 
+/// The autoscaler that names the Function, or else one of its Deployments; of several, the first by name.
+fn autoscaler(object: &Function, deployments: &[Arc<Deployment>], cache: &Cache) -> Option<Autoscaler> {
+    let all = cache.autoscalers_of(&namespace_of(object), &object.name_any());
+    let mut targets =
+        all.iter().filter_map(|scaler| Some((scaler.name_any(), &scaler.spec.as_ref()?.scale_target_ref)));
+    let function = targets.clone().find(|(_, target)| target.kind == "Function" && target.name == object.name_any());
+    if let Some((name, _)) = function {
+        return Some(Autoscaler { name, deployment: None });
+    }
+    let is_own = |name: &str| deployments.iter().any(|own| own.name_any() == name);
+    let deployment = targets.find(|(_, target)| target.kind == "Deployment" && is_own(&target.name));
+    deployment.map(|(name, target)| Autoscaler { name, deployment: Some(target.name.clone()) })
+}
+
 /// The time, in seconds since 1970.
-pub(crate) fn seconds() -> i64 {
+fn seconds() -> i64 {
     i64::try_from(crate::store_client::now()).unwrap_or(i64::MAX)
 }
 

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use muon_crds::{Function, HTTPTrigger, names, words};
@@ -110,6 +111,25 @@ impl Refers for Deployment {
                 _ => {}
             }
         }
+    }
+}
+
+impl Refers for HorizontalPodAutoscaler {
+    fn targets(&self, with: &mut dyn FnMut(&str, Target<'_>)) {
+        if let Some(name) = scaled_function(self) {
+            with(&namespace_of(self), Target::Function(name));
+        }
+    }
+}
+
+/// The Function whose pods an autoscaler is about: it names it, or a Deployment with the name of one of its own.
+pub fn scaled_function(scaler: &HorizontalPodAutoscaler) -> Option<&str> {
+    let target = &scaler.spec.as_ref()?.scale_target_ref;
+    let group = target.api_version.as_deref().and_then(|version| version.split_once('/')).map(|(group, _)| group);
+    match (group, target.kind.as_str()) {
+        (Some(words::GROUP), "Function") => Some(&target.name),
+        (Some("apps"), "Deployment") => target.name.rsplit_once('-').map(|(function, _)| function),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@
 //! | Pod | its Environment; the Function that claimed it |
 //! | Deployment | its Environment or Function |
 //! | Service, EndpointSlice, Ingress, NetworkPolicy, PodDisruptionBudget | whoever it was made for |
+//! | HorizontalPodAutoscaler | the Function that it scales |
 //! | IngressClass | the HTTPTriggers with an Ingress |
 //! | Secret, ConfigMap | the Functions that use it |
 //! | proxies | all gateways; who waits for a watermark |
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
@@ -29,7 +31,7 @@ use tokio::sync::Notify;
 
 use crate::activity::Wakes;
 use crate::cache::Index;
-use crate::links::{Target, routes};
+use crate::links::{Target, routes, scaled_function};
 use crate::objects::Objects;
 use crate::place::namespace_of;
 use crate::queue::Queue;
@@ -186,6 +188,21 @@ impl Queues {
     /// A NetworkPolicy of ours changed.
     pub fn policy(&self, _: &ObjectRef<NetworkPolicy>, change: Change<'_, NetworkPolicy>) {
         self.made(&change);
+    }
+
+    /// A HorizontalPodAutoscaler changed. It writes its own status all the time; only whom it scales is of interest.
+    pub fn autoscaler(&self, name: &ObjectRef<HorizontalPodAutoscaler>, change: Change<'_, HorizontalPodAutoscaler>) {
+        let (old, new) = change.sides();
+        self.index.autoscalers.change(name, old, new);
+        let target = |scaler: &HorizontalPodAutoscaler| scaler.spec.as_ref().map(|spec| spec.scale_target_ref.clone());
+        if old.map(target) == new.map(target) {
+            return;
+        }
+        for scaler in [old, new].into_iter().flatten() {
+            if let Some(function) = scaled_function(scaler) {
+                self.functions.push(ObjectRef::new(function).within(&namespace_of(scaler)));
+            }
+        }
     }
 
     /// An IngressClass changed.

@@ -10,11 +10,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use muon_crds::Function;
 use muon_crds::words::{self, State};
-use muon_plan::function::kept;
 
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::function::seconds;
 use crate::place::namespace_of;
 use crate::proxies::refresh;
 use crate::reference::ObjectRef;
@@ -106,9 +104,10 @@ fn standing(pod: &Pod, function: &Function, context: &Context) -> Standing {
     }
 }
 
+/// Pods that are kept though nobody calls, as the driver last said.
 fn floor(function: &Function) -> usize {
-    let kept = kept(&function.spec, seconds()).map_or(function.spec.scaling.min, |kept| kept.pods);
-    usize::try_from(kept).unwrap_or_default()
+    let scaling = function.status.as_ref().and_then(|status| status.scaling.as_ref());
+    scaling.and_then(|scaling| usize::try_from(scaling.kept).ok()).unwrap_or(0)
 }
 
 /// Free and claimed pods of every Environment.

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::Api;
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
@@ -44,6 +45,7 @@ pub fn all(client: &Client, namespace: &str, queues: &Queues, metrics: &Metrics)
         ingresses: start.kind(ours.clone(), Form::Packed, whole, Queues::ingress),
         policies: start.kind(ours.clone(), Form::Plain, whole, Queues::policy),
         budgets: start.kind(ours, Form::Plain, whole, Queues::budget),
+        autoscalers: start.kind(every(), Form::Plain, target, Queues::autoscaler),
         classes: start.kind(every(), Form::Plain, whole, Queues::class),
         secrets: start.metadata::<Secret>(Queues::secret),
         config_maps: start.metadata::<ConfigMap>(Queues::config_map),
@@ -60,6 +62,17 @@ fn every() -> Config {
 
 /// Keeps the whole object.
 fn whole<K>(_: &mut K) {}
+
+/// Keeps of an autoscaler whom it scales.
+fn target(scaler: &mut HorizontalPodAutoscaler) {
+    scaler.metadata.annotations = None;
+    scaler.metadata.labels = None;
+    if let Some(spec) = &mut scaler.spec {
+        spec.metrics = None;
+        spec.behavior = None;
+    }
+    scaler.status = None;
+}
 
 struct Start<'a> {
     client: &'a Client,

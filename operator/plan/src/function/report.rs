@@ -1,12 +1,14 @@
 //! What is said of a Function, and what requests are served with.
 
 use muon_crds::function::{Mode, Serving};
+use muon_crds::scaling::ScalingStatus;
 use muon_crds::words::{self, State};
 use muon_crds::{Condition, ConditionType, FunctionStatus, condition};
 
+use super::schedule::AUTOSCALED;
 use super::{Observed, Resolved, Usage, UsedPod, Valid};
 use crate::conditions::{self, Said, Truth, no, unknown, yes};
-use crate::finding::{Invalid, Report};
+use crate::finding::{Invalid, Note, NoteType, Report};
 
 /// The status after a visit that ended with `outcome`. The proxies route by `serving`, which changes here and
 /// nowhere else; `Ready` follows once every ready proxy has applied the change.
@@ -27,22 +29,38 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
     said.extend(loaded.or_else(|| conditions::again(&old.conditions, ConditionType::Loaded)));
     let generation = object.metadata.generation;
     let conditions = conditions::merge(&old.conditions, said, generation, now);
-    let notes = conditions::notes(&old.conditions, &conditions, "Serve");
+    let mut notes = conditions::notes(&old.conditions, &conditions, "Serve");
 
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let replicas = serving.as_ref().map_or(0, |serving| replicas(observed, serving));
+    let scaling = super::kept_now(observed).ok().and_then(|kept| kept.status(replicas));
+    notes.extend(scaler(old.scaling.as_ref(), scaling.as_ref()));
     let status = FunctionStatus {
         observed_generation: generation,
         conditions,
         url: Some(format!("http://{name}.{namespace}")),
         replicas,
         ready_replicas: serving.as_ref().map_or(0, |serving| ready_replicas(observed, serving, old.ready_replicas)),
-        scaling: super::kept(&object.spec, observed.now).ok().and_then(|kept| kept.status(replicas)),
+        scaling,
         selector: Some(format!("{}={name}", words::FUNCTION)),
         serving,
     };
     Report { status, notes }
+}
+
+/// The Event that tells who scales it from now on, when that changes between us and an autoscaler.
+fn scaler(old: Option<&ScalingStatus>, new: Option<&ScalingStatus>) -> Option<Note> {
+    let autoscaled = |status: Option<&ScalingStatus>| status.filter(|status| status.reason == AUTOSCALED).is_some();
+    let message = match (autoscaled(old), new.filter(|_| autoscaled(new))) {
+        (false, Some(new)) => new.message.clone(),
+        (true, None) => {
+            "no HorizontalPodAutoscaler scales it any more: it has as many pods as requests need".to_owned()
+        }
+        _ => return None,
+    };
+    let reason = if autoscaled(new) { AUTOSCALED } else { "NotAutoscaled" };
+    Some(Note { type_: NoteType::Normal, reason: reason.to_owned(), action: "Scale", message })
 }
 
 /// What requests are to be served with from now on. A revision of the pool takes over at once: requests wait for

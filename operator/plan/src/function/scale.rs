@@ -8,8 +8,8 @@ use muon_crds::function::{Mode, Serving};
 use muon_crds::words::State;
 use muon_crds::{ConditionType, condition};
 
+use super::autoscale::{is_left, kept_now};
 use super::report::{applied_everywhere, next, ready_pods};
-use super::schedule::kept;
 use super::{Observed, OldDeployment, Resolved, Scale, Usage, UsedPod};
 use crate::seen::SeenDeployment;
 use crate::shrink::{Member, OldStep, Shrink, Standing, shrink};
@@ -69,7 +69,7 @@ impl<'a> View<'a> {
             switched: written(observed) == serving && applied_everywhere(observed),
             held: spec.replicas > 0,
             surplus: surplus(observed, serving),
-            min: kept(spec, observed.now).map_or(spec.scaling.min, |kept| kept.pods),
+            min: kept_now(observed).map_or(spec.scaling.min, |kept| kept.pods),
             idle_ms: u64::try_from(spec.scaling.idle_seconds).unwrap_or_default() * 1000,
         }
     }
@@ -162,7 +162,10 @@ impl<'a> View<'a> {
         let wanted = self.wanted.filter(|wanted| wanted.mode == Mode::Deployment);
         if let Some(wanted) = wanted {
             let current = self.observed.deployments.iter().find(|own| is_of(own, &wanted.revision));
-            let step = self.step(&wanted.revision, current.map_or(0, |own| own.replicas));
+            let step = match current.filter(|own| is_left(self.observed, own)) {
+                Some(own) => self.leave(&wanted.revision, own.replicas),
+                None => self.step(&wanted.revision, current.map_or(0, |own| own.replicas)),
+            };
             take(&step);
             scale.replicas = step.replicas;
         }
@@ -184,6 +187,11 @@ impl<'a> View<'a> {
             };
             scale.old.push(OldDeployment { name: own.name.clone(), uid: own.uid.clone(), step: next });
         }
+    }
+
+    /// A Deployment whose number is not ours: drained pods are replaced, and that is all.
+    fn leave(&self, revision: &str, current: i32) -> Shrink {
+        Shrink { mark: Vec::new(), ..shrink(self.members(true, |it| it == Some(revision)), current, current) }
     }
 
     fn step(&self, revision: &str, current: i32) -> Shrink {

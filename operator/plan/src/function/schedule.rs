@@ -26,6 +26,10 @@ pub struct BadWindow {
 
 /// The reason of a number that `spec.replicas` holds.
 const HELD: &str = "Held";
+/// The reason of a number that an autoscaler of the user's says.
+pub(super) const AUTOSCALED: &str = "Autoscaled";
+
+const NONE: &str = "none is kept";
 
 /// What is kept at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,14 +72,14 @@ pub fn kept(spec: &FunctionSpec, now: i64) -> Result<Kept, BadWindow> {
     }
     if spec.replicas > 0 {
         let message = format!("spec.replicas holds {}", spec.replicas);
-        return Ok(Kept { pods: spec.replicas, until: None, reason: HELD, message });
+        return Ok(Kept::new(spec.replicas, HELD, message));
     }
     let (pods, reason, mut message) = match open {
         Some((index, min, end)) if min > scaling.min => {
             (min, "Scheduled", format!("scaling.schedule[{index}] keeps {min} until {}", text(&end)))
         }
         _ if scaling.min > 0 => (scaling.min, "Minimum", format!("scaling.min keeps {}", scaling.min)),
-        _ => (0, "OnDemand", "none is kept".to_owned()),
+        _ => (0, "OnDemand", NONE.to_owned()),
     };
     if let Some((index, min, start)) = next.filter(|(_, min, _)| *min > pods) {
         message.push_str(&format!("; scaling.schedule[{index}] keeps {min} from {}", text(&start)));
@@ -84,13 +88,26 @@ pub fn kept(spec: &FunctionSpec, now: i64) -> Result<Kept, BadWindow> {
 }
 
 impl Kept {
+    /// A number that no time changes.
+    pub(super) fn new(pods: i32, reason: &'static str, message: String) -> Self {
+        Self { pods, until: None, reason, message }
+    }
+
+    /// The same, with more to say.
+    pub(super) fn and(mut self, more: &str) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     /// What is said of it, when the function has `there` pods; nothing when there is nothing to say.
     pub fn status(&self, there: i32) -> Option<ScalingStatus> {
-        if self.pods == 0 && there == 0 && self.until.is_none() {
+        if self.pods == 0 && there == 0 && self.message == NONE {
             return None;
         }
         let more = match there - self.pods {
-            more if more > 0 && self.reason == HELD => format!("; {more} more until nothing is in them"),
+            more if more > 0 && [HELD, AUTOSCALED].contains(&self.reason) => {
+                format!("; {more} more until nothing is in them")
+            }
             more if more > 0 => format!("; {more} more for requests, until they have been idle for idleSeconds"),
             _ => String::new(),
         };

@@ -115,6 +115,7 @@ fn serve(mut object: Function, packages: &[Package], config: &[ConfigMap]) -> Va
         references,
         deployments: Vec::new(),
         pods: Vec::new(),
+        autoscaler: None,
         now: 0,
         demand: function::Demand::default(),
         failure: None,
