@@ -3,6 +3,7 @@
 //! Tests that kill or stop what all others need take the [`alone`] side of one lock, the others the [`together`] side.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bursts;
 mod cold;
 mod idle;
 mod kills;
@@ -10,6 +11,7 @@ mod ownership;
 mod pools;
 mod runtime;
 mod samples;
+mod streams;
 mod transport;
 mod updates;
 mod weights;
