@@ -24,6 +24,11 @@ class Site:
         return self.instance.state / "config"
 
 
+def registries(instance: Instance) -> Path:
+    """A folder for each registry that containerd is to treat in a special way; read anew at every pull."""
+    return instance.state / "config" / "registries"
+
+
 def write(site: Site) -> None:
     """Writes the configuration files that are new or differ."""
     files = {
@@ -60,6 +65,8 @@ state = "{runtime}/containerd"
   restrict_oom_score_adj = true
   # Pods' network namespaces are then pinned below our own folder, not in /run/netns.
   netns_mounts_under_state_dir = true
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{registries(site.instance)}"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{site.configs}/cni"

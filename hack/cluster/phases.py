@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, counts, diagnostics, images, lifecycle, prerequisites, products
+from . import cache, counts, diagnostics, images, install, lifecycle, prerequisites, products
 from .bringup import bring_up, build_images, write_status
 from .counts import Counts
 from .failure import Failure
@@ -51,6 +51,7 @@ class Phases:
             Phase("runtimes", "the Python and Node.js runtimes", self.runtimes),
             Phase("api", "against a real API server", self.api),
             Phase("images", "programs and images", self.images),
+            Phase("install", "hack/up on a cluster of somebody else's", self.install, needs=("images",)),
             Phase("cluster", "a cluster with Muon installed", self.cluster, needs=("images",)),
             Phase("e2e", "through the Ingress of that cluster", self.e2e, needs=("cluster",)),
         ]
@@ -106,6 +107,12 @@ class Phases:
         products.coredns()
         build_images(images.NAMES)
         return Counts(passed=1)
+
+    def install(self, report: Report) -> Counts:
+        """On an instance that is there for nothing else."""
+        if self.only and not any(self.only in check.__name__ for check in install.CHECKS):
+            return Counts()
+        return install.check(report.log)
 
     def cluster(self, report: Report) -> Counts:
         """A new instance, so that nothing of an earlier run can help or hurt."""

@@ -80,11 +80,12 @@ def rust_binaries() -> dict[str, Path]:
     Two calls of cargo: in one, each would get the features that the other needs of a common crate.
     """
     environment = {**cargo_environment(), "RUSTFLAGS": rust_flags()}
-    place = cache.root() / "programs" / cache.key([str(CLONE)])
+    clone = cache.key([str(CLONE)])
+    place = cache.root() / "programs" / clone
     place.mkdir(parents=True, exist_ok=True)
     built = {}
     for package, binary in (("muon-runtime", "muon"), ("muon-agent", "muon-agent")):
-        with Step(f"building {binary}") as step, cache.exclusive("rust-programs"):
+        with Step(f"building {binary}") as step, cache.exclusive(f"rust-programs-{clone}"):
             argv = ["cargo", "build", "--locked", "--profile", PROFILE, "--target", TARGET, "-p", package, "--bin", binary]
             logged(argv, cache.root() / "logs" / f"build-{binary}.log", step=step, cwd=CLONE, env=environment)
             built[binary] = place / binary

@@ -11,11 +11,17 @@ from .progress import Step
 LOOK_SECONDS = 0.2
 
 
-def output(argv: Sequence[str | Path], *, stdin: str | None = None, env: Mapping[str, str] | None = None) -> str:
+def output(
+    argv: Sequence[str | Path],
+    *,
+    stdin: str | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> str:
     """Runs a short command and returns what it printed."""
-    done = subprocess.run(
-        [str(word) for word in argv], input=stdin, capture_output=True, text=True, env={**os.environ, **(env or {})}
-    )
+    words = [str(word) for word in argv]
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, cwd=cwd, env=environment)
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
         raise Failure(f"{_brief(argv)}: {said[-1]}")

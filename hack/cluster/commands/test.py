@@ -16,8 +16,10 @@ def main() -> int:
     reuse = options.keep and lifecycle.supervisor_of(instance) is not None
     phases = Phases(instance, options.filter, reuse)
     suite = Suite(phases.all(), cache.root() / "logs" / instance.name)
-    if any(phase.name == "cluster" for phase in suite.chosen(options.phases)):
+    chosen = {phase.name for phase in suite.chosen(options.phases)}
+    if chosen & {"install", "cluster"}:
         prerequisites.require_root()
+    if "cluster" in chosen:
         with instance.lock():
             _with_cluster(instance, suite, options.phases, options.keep)
     else:

@@ -1,11 +1,12 @@
 """hack/up: from nothing to a function's reply, or what is missing of it."""
 
 import argparse
+import shlex
 
 from .. import cache, calls, images, imports, installation, prerequisites
 from ..bringup import CLUSTER_IMAGES, bring_up, build_images, write_status
 from ..installation import Target
-from ..instance import INGRESS_PORT, Instance
+from ..instance import CLONE, INGRESS_PORT, Instance
 from ..kubectl import Kubectl
 from ..progress import Step
 from ..status import as_text
@@ -43,7 +44,22 @@ def _existing_cluster(context: str, prefix: str | None, plain_http: bool) -> Non
             print(f"  {image.reference}  {image.archive}")
     workspace = cache.root() / "manifests" / cache.key([context])
     installation.install_muon(Target(kubectl, references, workspace))
-    print(f"Muon is installed on {context}; a first function: kubectl --context {context} apply -f samples/hello-python")
+    print(_what_next(context))
+
+
+def _what_next(context: str) -> str:
+    """A first function and a call of it, whatever namespace the context names and whatever Ingress there is."""
+    words = f"kubectl --context {shlex.quote(context)}"
+    sample, namespace = calls.SAMPLE, installation.USER_NAMESPACE
+    return f"""
+Muon is installed on {context}. A first function, and a call of it:
+
+  {words} -n {namespace} apply -f {CLONE}/samples/{sample}
+  {words} -n {namespace} wait --for=condition=Ready --timeout=60s function/{sample} httptrigger/{sample}
+  {words} -n {installation.SYSTEM_NAMESPACE} port-forward deployment/muon-proxy 8081:8081 &
+  curl -H 'Host: {calls.HOST}' http://127.0.0.1:8081{calls.PATH}
+
+Routes are public where an Ingress controller serves them: see `ingress` in the HTTPTrigger."""
 
 
 def _call_sample(instance: Instance) -> None:
