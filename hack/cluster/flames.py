@@ -1,7 +1,8 @@
 """Flame graphs: samples of stacks, as `perf script` prints them, drawn as an SVG whose size is bounded."""
 
+import bisect
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html import escape
 
@@ -29,8 +30,32 @@ class Frame:
     below: dict[str, "Frame"] = field(default_factory=dict)
 
 
-def samples(lines: Iterable[str]) -> Iterator[Sample]:
-    """The samples of `perf script -F pid,ip,sym,dso`: a head with the process, a line a frame, an empty line."""
+class Symbols:
+    """The functions of a program, by their place in its file. perf of Debian 12 takes that place for an address, which it is not
+    in programs that lld has linked, and tells wrong names; so it is done here."""
+
+    def __init__(self, names: str, headers: str) -> None:
+        """Of what `nm --demangle` and `readelf --segments --wide` print."""
+        found = [line.split(maxsplit=2) for line in names.splitlines()]
+        functions = sorted((int(words[0], 16), words[2]) for words in found if len(words) == 3 and words[1] in "tTwW")
+        self._places = [place for place, _ in functions]
+        self._names = [function for _, function in functions]
+        loads = [line.split() for line in headers.splitlines() if line.split()[:1] == ["LOAD"]]
+        # Offset, address, size in the file.
+        self._loads = [(int(words[1], 16), int(words[2], 16), int(words[4], 16)) for words in loads]
+
+    def at(self, offset: int) -> str:
+        """The function that lies there."""
+        for begin, address, size in self._loads:
+            if begin <= offset < begin + size:
+                found = bisect.bisect_right(self._places, offset - begin + address) - 1
+                return self._names[found] if found >= 0 else "[unknown]"
+        return "[unknown]"
+
+
+def samples(lines: Iterable[str], programs: Mapping[str, Symbols]) -> Iterator[Sample]:
+    """The samples of `perf script -F pid,ip,sym,dso`: a head with the process, a line a frame, an empty line. The functions of
+    some programs are known here."""
     pid: int | None = None
     frames: list[tuple[str, str]] = []
     for line in [*lines, ""]:
@@ -43,7 +68,10 @@ def samples(lines: Iterable[str]) -> Iterator[Sample]:
         else:
             # An address, the function, the program in parentheses.
             text, _, program = line.strip().rpartition(" (")
-            frames.append((name(text.partition(" ")[2]), program.rstrip(")")))
+            program = program.rstrip(")")
+            address, _, function = text.partition(" ")
+            symbols = programs.get(program.rpartition("/")[2])
+            frames.append((name(symbols.at(int(address, 16)) if symbols else function), program))
 
 
 def name(symbol: str) -> str:

@@ -17,9 +17,17 @@ class Flames(unittest.TestCase):
     """A profile as `perf script` prints it."""
 
     def test_a_sample_is_read_from_its_outermost_frame(self) -> None:
-        first, second = flames.samples(PROFILE.splitlines())
+        first, second = flames.samples(PROFILE.splitlines(), {})
         self.assertEqual(first, flames.Sample(17, (("main", "/muon"), ("muon_proxy::forward::send", "/muon"))))
         self.assertEqual((second.pid, second.frames[0][0]), (18, "schedule"))
+
+    def test_functions_are_found_by_their_place_in_the_file(self) -> None:
+        names = "0000000000003000 T first\n0000000000003100 t second::h0123456789abcdef\n0000000000009000 D data\n"
+        headers = "  LOAD 0x000000 0x0000000000000000 0x0 0x1000 0x1000 R 0x1000\n  LOAD 0x001000 0x0000000000003000 0x0 0x0800 0x0800 R E 0x1000\n"
+        symbols = flames.Symbols(names, headers)
+        self.assertEqual([symbols.at(place) for place in (0x1000, 0x10FF, 0x1100, 0x5000)], ["first", "first", "second::h0123456789abcdef", "[unknown]"])
+        (sample,) = flames.samples(["7", "\t 1104 [unknown] (/muon)"], {"muon": symbols})
+        self.assertEqual(sample.frames, (("second", "/muon"),))
 
     def test_stacks_that_begin_alike_are_one_frame(self) -> None:
         stacks = [flames.Sample(1, (("main", ""), (function, ""))) for function in ("a", "b", "a")]
