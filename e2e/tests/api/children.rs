@@ -117,7 +117,10 @@ async fn api_function_with_settings_makes_its_own_deployment() {
     let spec = pod.spec.expect("a spec");
     let names: Vec<&str> = spec.containers[0].env.iter().flatten().map(|variable| variable.name.as_str()).collect();
     assert!(names.contains(&"PLAIN") && names.contains(&"SECRET"), "{names:?}");
-    let agent = &spec.init_containers.as_ref().expect("the agent")[0];
+    // Somebody waits for this pod: both containers are made in one go.
+    assert!(spec.init_containers.is_none());
+    let agent = &spec.containers[1];
+    assert_eq!(agent.name, "agent");
     let seen: Vec<&str> = agent.env.iter().flatten().map(|variable| variable.name.as_str()).collect();
     assert!(!seen.contains(&"SECRET"), "the function's secrets are not the agent's: {seen:?}");
 }

@@ -279,10 +279,11 @@ fn decide(status: &mut Status, request: &LoadRequest, Admitted { load, expired }
             return refuse(LoadError::AlreadyLoaded { function, revision });
         }
         return match &status.phase {
-            Phase::Loaded(_) => Decision::Answer(Ok(LoadReport { already: true, ..LoadReport::default() })),
             Phase::Loading(_) => Decision::Join,
             Phase::Failed(error) if error.is_final() => refuse(error.clone()),
+            // Loaded or not: a proxy that has not seen it go must not take it for one that stays.
             _ if status.draining => refuse(LoadError::Draining),
+            Phase::Loaded(_) => Decision::Answer(Ok(LoadReport { already: true, ..LoadReport::default() })),
             Phase::Empty | Phase::Failed(_) => {
                 if expired.is_none() && asked_for {
                     // The newer order, in case the archive has to be fetched again.

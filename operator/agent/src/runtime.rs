@@ -84,7 +84,7 @@ pub async fn load(
 /// Connects, again and again: a runtime that has just started, or starts again, listens in a moment. The caller's
 /// deadline ends it.
 async fn connect(address: SocketAddr) -> Result<Connection, LoadError> {
-    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
+    let mut backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(20));
     loop {
         match Connection::open(address).await {
             Ok(connection) => return Ok(connection),

@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::agent::Agent;
 use crate::failure::LoadError;
+use crate::status::RuntimeState;
 
 /// Connections at once; more wait in the kernel.
 const MAX_CONNECTIONS: u32 = 128;
@@ -33,10 +34,17 @@ const STOP: Duration = Duration::from_secs(2);
 
 type Reply = Response<Full<Bytes>>;
 
-/// Serves until `stop` is ready; then drains, and gives what is being answered a moment.
+/// Serves until `stop` is ready; then drains, serves on as long as the runtime is there, and gives what is being answered
+/// a moment.
 pub async fn serve(listener: TcpListener, agent: Arc<Agent>, stop: impl Future<Output = ()>) {
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
-    let mut stop = std::pin::pin!(stop);
+    let over = async {
+        stop.await;
+        tracing::info!("stopping");
+        agent.drain();
+        outlive_runtime(&agent).await;
+    };
+    let mut over = std::pin::pin!(over);
     loop {
         let accepted = async {
             // The semaphore is never closed: an error would mean no connection to serve either.
@@ -44,7 +52,7 @@ pub async fn serve(listener: TcpListener, agent: Arc<Agent>, stop: impl Future<O
             Some((permit, listener.accept().await))
         };
         let accepted = tokio::select! {
-            () = &mut stop => break,
+            () = &mut over => break,
             accepted = accepted => accepted,
         };
         match accepted {
@@ -57,11 +65,20 @@ pub async fn serve(listener: TcpListener, agent: Arc<Agent>, stop: impl Future<O
             None => break,
         }
     }
-    tracing::info!("stopping");
-    agent.drain();
     drop(listener);
     // Connections that have not ended by then are a hook's that waits, or a load's: the pod is gone in a moment.
     let _ = timeout(STOP, connections.acquire_many(MAX_CONNECTIONS)).await;
+}
+
+/// A pod's containers are told to end all at once, and the runtime's hook asks for `/drain` here before it is told: so the
+/// runtime ends first. One that never came up is waited for no longer than its hook may take.
+async fn outlive_runtime(agent: &Agent) {
+    let mut status = agent.watch();
+    let hook = agent.settings.drain_grace + STOP;
+    if timeout(hook, status.wait_for(|status| status.runtime != RuntimeState::Starting)).await.is_ok() {
+        // The sender lives as long as the agent: there is no other end. Kubelet kills what takes longer than the grace.
+        let _ = status.wait_for(|status| status.runtime == RuntimeState::Down).await;
+    }
 }
 
 async fn connection(stream: TcpStream, agent: Arc<Agent>, _permit: OwnedSemaphorePermit) {

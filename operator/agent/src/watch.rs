@@ -61,7 +61,7 @@ fn still_there(port: u16, known: Option<&Incarnation>) -> bool {
 }
 
 async fn wait_until_up(agent: &Agent) -> Connection {
-    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(250));
+    let mut backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(50));
     loop {
         if let Ok(Ok(connection)) = timeout(PATIENCE, runtime::healthy(agent.settings.runtime)).await {
             return connection;

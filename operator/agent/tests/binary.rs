@@ -147,9 +147,11 @@ async fn store_with(archive: Vec<u8>) -> (SocketAddr, String, tempfile::TempDir)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pod_is_loaded_from_the_store_and_stops_when_told() {
     let (store, digest, _dir) = store_with(hello()).await;
-    let runtime = serve(runtime()).await;
     let mut totals = Vec::new();
     for _ in 0..std::env::var("MUON_ROUNDS").map_or(1, |rounds| rounds.parse().unwrap()) {
+        // A process of its own, as far as that goes: it ends with its connections.
+        let process = tokio::runtime::Runtime::new().unwrap();
+        let runtime = process.spawn(serve(runtime())).await.unwrap();
         let agent = Agent::start(runtime.port(), &[]);
         let (before, began) = (agent.resident_kib(), Instant::now());
         let (status, body) = agent.call("POST", "/v1/load", &request(store, &digest, Some("pod-1"))).unwrap();
@@ -162,6 +164,7 @@ async fn a_pod_is_loaded_from_the_store_and_stops_when_told() {
         agent.wait_until_ready();
         assert!(agent.call("GET", "/drain", "").is_some_and(|(status, _)| status == 200));
         assert!(agent.call("GET", "/readyz", "").is_some_and(|(status, _)| status == 503));
+        process.shutdown_background();
         assert!(agent.terminate().success());
     }
     totals.sort_unstable();

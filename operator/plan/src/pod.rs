@@ -1,12 +1,15 @@
 //! The one builder of pod templates: generic pods of a pool, and pods of a function's own Deployment.
 //!
 //! ```text
-//!   pod ├─ agent    (init container that stays: a native sidecar)  fetches, verifies, unpacks, loads, drains
+//!   pod ├─ agent    fetches, verifies, unpacks, loads, drains
 //!       │    rw /userfunc   rw /var/lib/muon-agent
-//!       └─ runtime  (the Environment's image)                       runs the code
+//!       └─ runtime  (the Environment's image)   runs the code
 //!            ro /userfunc   rw /tmp   + the function's env and volumes, in its own pods
 //! ```
-//! The agent starts first and is told to end last. Every template passes Pod Security `restricted`.
+//! In a pool the agent is a native sidecar: it starts first and is told to end last. Nobody waits for such a pod to start. For a
+//! pod of a function's own somebody does, and kubelet makes what follows an init container (a native sidecar is one) only at its
+//! next look, up to a second later: there both are plain containers, made in one go, and the agent sees to it by itself that it
+//! outlives the runtime. Every template passes Pod Security `restricted`.
 
 mod security;
 mod values;
@@ -93,7 +96,9 @@ pub struct OwnPod {
 
 /// The template of a generic pod.
 pub fn generic(base: &Base, labels: BTreeMap<String, String>) -> PodTemplateSpec {
-    let mut template = template(base, labels, mode("pool", None), &Values::default());
+    let sidecar = Container { restart_policy: Some("Always".to_owned()), ..agent(base, mode("pool", None)) };
+    let values = Values::default();
+    let mut template = template(base, labels, &values, Some(vec![sidecar]), vec![runtime(base, &values)]);
     let annotations = template.metadata.as_mut().and_then(|meta| meta.annotations.as_mut());
     if let Some(annotations) = annotations.filter(|_| base.env_at_load) {
         annotations.insert(ENV_AT_LOAD.to_owned(), true.to_string());
@@ -103,7 +108,10 @@ pub fn generic(base: &Base, labels: BTreeMap<String, String>) -> PodTemplateSpec
 
 /// The template of a function's own pod, which loads the code at start. `load` carries an order without an end.
 pub fn own(own: &OwnPod, labels: BTreeMap<String, String>, load: &LoadRequest) -> PodTemplateSpec {
-    template(&own.base, labels, mode("deployment", Some(load)), &own.values)
+    let OwnPod { base, values } = own;
+    // kubelet starts them one after the other: the runtime has the longer way.
+    let containers = vec![runtime(base, values), agent(base, mode("deployment", Some(load)))];
+    template(base, labels, values, None, containers)
 }
 
 /// What tells the agent how it is to begin.
@@ -113,7 +121,13 @@ fn mode(mode: &str, load: Option<&LoadRequest>) -> Vec<EnvVar> {
     std::iter::once(variable("MUON_MODE", mode)).chain(load).collect()
 }
 
-fn template(base: &Base, labels: BTreeMap<String, String>, begin: Vec<EnvVar>, values: &Values) -> PodTemplateSpec {
+fn template(
+    base: &Base,
+    labels: BTreeMap<String, String>,
+    values: &Values,
+    init_containers: Option<Vec<Container>>,
+    containers: Vec<Container>,
+) -> PodTemplateSpec {
     let pull = |name: &String| LocalObjectReference { name: name.clone() };
     let ours = [("code", CODE_SIZE), ("agent", AGENT_SIZE), ("tmp", TMP_SIZE)];
     let volumes = ours.into_iter().map(|(name, size)| scratch(name, size)).chain(values.volumes.iter().cloned());
@@ -124,8 +138,8 @@ fn template(base: &Base, labels: BTreeMap<String, String>, begin: Vec<EnvVar>, v
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            init_containers: Some(vec![agent(base, begin)]),
-            containers: vec![runtime(base, values)],
+            init_containers,
+            containers,
             volumes: Some(volumes.collect()),
             security_context: Some(security::pod()),
             automount_service_account_token: Some(false),
@@ -156,14 +170,17 @@ fn agent(base: &Base, begin: Vec<EnvVar>) -> Container {
         name: AGENT.to_owned(),
         image: Some(base.agent_image.clone()),
         image_pull_policy: Some(base.pull_policy.clone()),
-        // An init container that stays: there before the runtime, and until after it.
-        restart_policy: Some("Always".to_owned()),
         env: Some(env),
         ports: Some(vec![port("agent", i32::from(PORT_AGENT))]),
         // It speaks for the runtime as well: ready means that a request can be sent, or code be loaded.
         readiness_probe: Some(Probe { period_seconds: Some(1), failure_threshold: Some(2), ..probe("/readyz") }),
-        // Its own life only: a busy runtime is not a dead one.
-        liveness_probe: Some(Probe { period_seconds: Some(10), failure_threshold: Some(3), ..probe("/healthz") }),
+        // Its own life only: a busy runtime is not a dead one. It would stay for the runtime's sake, so it is killed soon.
+        liveness_probe: Some(Probe {
+            period_seconds: Some(10),
+            failure_threshold: Some(3),
+            termination_grace_period_seconds: Some(1),
+            ..probe("/healthz")
+        }),
         resources: Some(ResourceRequirements {
             requests: Some(quantities([("cpu", "5m"), ("memory", "8Mi")])),
             limits: Some(quantities([("memory", "64Mi")])),

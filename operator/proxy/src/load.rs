@@ -16,6 +16,10 @@ use crate::proxy::Proxy;
 use crate::served::{CodeFailure, Inner, Served};
 use crate::slots::Load;
 
+/// How long the agent of a pod that starts is dialled again and again, and how often.
+const STARTING: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// What a failed load means.
 enum Meaning {
     /// The user's code or archive cannot be loaded, here or anywhere: who says so, and what.
@@ -46,7 +50,7 @@ impl Proxy {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(function));
         tokio::spawn(async move {
             let started = Instant::now();
-            let outcome = proxy.load(&function, &endpoint).await;
+            let outcome = proxy.load(&served, &function, &endpoint).await;
             let metrics = &proxy.shared.metrics;
             if !ahead {
                 metrics.cold_load.observe(started.elapsed().as_secs_f64());
@@ -71,7 +75,7 @@ impl Proxy {
         });
     }
 
-    async fn load(&self, function: &Function, endpoint: &Endpoint) -> Result<LoadReport, Meaning> {
+    async fn load(&self, served: &Served, function: &Function, endpoint: &Endpoint) -> Result<LoadReport, Meaning> {
         let config = &self.shared.config;
         let Some(serving) = &function.serving else { return Err(Meaning::Later("nothing is served of it".to_owned())) };
         let order = self.signer.sign(&Order::Load(LoadOrder {
@@ -93,7 +97,18 @@ impl Proxy {
         let agent = SocketAddr::new(endpoint.address.ip(), config.agent_port);
         // The agent keeps the time itself; the margin lets its answer arrive.
         let timeout = config.load_timeout + Duration::from_secs(5);
-        call::post(agent, "/v1/load", &request, None, config.connect_timeout, timeout).await.map_err(meaning)
+        let begun = Instant::now();
+        loop {
+            match call::post(agent, "/v1/load", &request, None, config.connect_timeout, timeout).await {
+                // Its address is known before its containers run: they listen in a moment.
+                Err(CallError::Dial(..))
+                    if begun.elapsed() < STARTING && served.lock().slots.is_starting(&endpoint.uid) =>
+                {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answered => return answered.map_err(meaning),
+            }
+        }
     }
 
     fn load_failed(

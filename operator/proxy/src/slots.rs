@@ -30,22 +30,38 @@ pub(crate) struct Slot {
     out_until: Option<Instant>,
     /// Failures to reach it in a row.
     failures: u32,
+    /// Kubernetes held it ready once.
+    was_ready: bool,
 }
 
 impl Slot {
     fn new(pod: &Arc<Pod>) -> Option<Self> {
         let endpoint = Endpoint::new(&pod.uid, &pod.name, pod.ip?, pod.port);
-        Some(Self { pod: Arc::clone(pod), endpoint: Arc::new(endpoint), load: Load::New, out_until: None, failures: 0 })
+        Some(Self {
+            pod: Arc::clone(pod),
+            endpoint: Arc::new(endpoint),
+            load: Load::New,
+            out_until: None,
+            failures: 0,
+            was_ready: pod.ready,
+        })
     }
 
     /// It may be given requests or a load now. A load may come before the pod is ready: that is what makes it ready, and
-    /// a pod that loads is not ready meanwhile; asking its agent is faster than kubelet's next probe.
+    /// a pod that loads is not ready meanwhile; asking its agent is faster than kubelet's next probe. For the same reason
+    /// the agent's word is enough for requests while the pod starts: kubelet says the same up to seconds later. Once it
+    /// has, it is kubelet that tells when the pod is not ready any more.
     fn is_up(&self, now: Instant) -> bool {
         let fit = match self.load {
-            Load::Loaded => self.pod.is_serving(),
+            Load::Loaded => self.pod.is_serving() || self.is_starting(),
             Load::New | Load::Loading | Load::Broken => self.pod.is_claimed(),
         };
         fit && self.out_until.is_none_or(|until| until <= now)
+    }
+
+    /// Kubernetes has not held it ready yet.
+    fn is_starting(&self) -> bool {
+        !self.was_ready && self.pod.is_claimed()
     }
 
     /// It counts as a pod that serves or soon will.
@@ -77,6 +93,7 @@ impl Slots {
                     if slot.pod != pod {
                         // The watch knows better than what this proxy met.
                         slot.out_until = None;
+                        slot.was_ready |= pod.ready;
                         slot.pod = pod;
                     }
                     self.slots.push(slot);
@@ -131,7 +148,8 @@ impl Slots {
         if let Some(slot) = self.get_mut(uid) {
             slot.failures = (slot.failures + 1).min(6);
             slot.out_until = Some(now + base * 2u32.pow(slot.failures - 1));
-            if slot.load == Load::Loading {
+            // Where only its agent's word counted, that is to be asked for again.
+            if slot.load == Load::Loading || slot.load == Load::Loaded && slot.is_starting() {
                 slot.load = Load::New;
             }
         }
@@ -142,6 +160,11 @@ impl Slots {
         if let Some(slot) = self.get_mut(uid) {
             slot.out_until = until;
         }
+    }
+
+    /// Whether the pod is still on its way to being ready for the first time.
+    pub(crate) fn is_starting(&self, uid: &str) -> bool {
+        self.slots.iter().any(|slot| *slot.pod.uid == *uid && slot.is_starting())
     }
 
     pub(crate) fn loaded(&mut self, uid: &str) -> bool {

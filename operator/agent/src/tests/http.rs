@@ -15,7 +15,7 @@ use crate::server;
 
 struct Port {
     address: std::net::SocketAddr,
-    stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     served: tokio::task::JoinHandle<()>,
 }
 
@@ -25,7 +25,7 @@ async fn serve(pod: &Pod) -> Port {
     let (stop, stopped) = oneshot::channel();
     let agent = pod.agent.clone();
     let served = tokio::spawn(server::serve(listener, agent, async move { drop(stopped.await) }));
-    Port { address, stop, served }
+    Port { address, stop: Some(stop), served }
 }
 
 impl Port {
@@ -93,14 +93,29 @@ async fn refusals_are_attributed() {
 
 #[tokio::test]
 async fn draining_and_stopping_are_seen_and_quick() {
-    let pod = Pod::new(Import::Works).await;
-    let port = serve(&pod).await;
+    let mut pod = Pod::new(Import::Works).await;
+    let mut port = serve(&pod).await;
     pod.until_ready().await;
     assert_eq!(port.get("/drain").await.0, StatusCode::OK);
     let (status, body) = port.get("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.contains("\"reason\":\"Draining\""), "{body}");
     assert_eq!(port.get("/healthz").await.0, StatusCode::OK);
-    port.stop.send(()).unwrap();
+    drop(port.stop.take());
+    pod.crash().await;
+    port.served.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_told_to_end_stays_as_long_as_its_runtime() {
+    let mut pod = Pod::new(Import::Works).await;
+    let mut port = serve(&pod).await;
+    pod.until_ready().await;
+    drop(port.stop.take());
+    pod.until(|status| status.draining).await;
+    // The runtime's hook comes after the signal to the agent, and finds it.
+    assert_eq!(port.get("/drain").await.0, StatusCode::OK);
+    assert!(!port.served.is_finished());
+    pod.crash().await;
     port.served.await.unwrap();
 }

@@ -242,7 +242,7 @@ async fn a_load_ends_in_time_says_what_it_did_and_can_be_tried_again() {
     let gate = Arc::new(Semaphore::new(0));
     *pod.runtime.import.lock().unwrap() = Import::Waits(gate.clone());
     let mut request = pod.request(pod.order());
-    request.timeout_ms = 50;
+    request.timeout_ms = 500;
     let error = pod.agent.load(request).await.unwrap_err();
     assert_eq!((error.reason(), error.body(None).component), ("LoadDeadline", Component::Runtime));
     gate.add_permits(2);

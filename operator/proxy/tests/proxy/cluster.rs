@@ -192,7 +192,17 @@ impl Cluster {
         pod
     }
 
+    /// A pod that kubelet has started and does not hold ready yet.
+    pub fn starting_pod(&self, pod: &Pod, function: &str, revision: &str) {
+        let labels = json!({"muon.dev/state": "claimed", "muon.dev/function": function, "muon.dev/revision": revision});
+        self.put(pod, labels, "False");
+    }
+
     pub fn put_pod(&self, pod: &Pod, labels: Value) {
+        self.put(pod, labels, "True");
+    }
+
+    fn put(&self, pod: &Pod, labels: Value, ready: &str) {
         let version = Self::version(&mut self.state.lock().unwrap());
         let mut object_ = json!({
             "metadata": {
@@ -202,7 +212,7 @@ impl Cluster {
             },
             "status": {
                 "podIP": pod.ip.to_string(),
-                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2026-01-01T00:00:00Z"}],
             },
         });
         merge(&mut object_["metadata"]["labels"], labels);

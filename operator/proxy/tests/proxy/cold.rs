@@ -124,6 +124,35 @@ async fn when_the_home_proxy_is_gone_the_other_claims_itself() {
 }
 
 #[tokio::test]
+async fn a_pod_that_starts_serves_on_its_agents_word_before_kubernetes_holds_it_ready() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy("proxy-a").await;
+    cluster.function("hello", json!({"mode": "Deployment"}));
+    let pod = Pod::silent("starting-1");
+    // Kubelet tells the address first; the agent is dialled until it listens.
+    cluster.starting_pod(&pod, "hello", "r1");
+    let waiting = tokio::spawn(call(node.functions, get("hello.demo", "/")));
+    until("it waits", || node.proxy.activity().functions.iter().any(|function| function.queued > 0)).await;
+    pod.open().await;
+    let answer = waiting.await.unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "starting-1"));
+    assert_eq!(answer.headers["muon-start"], "cold");
+}
+
+#[tokio::test]
+async fn a_pod_that_was_ready_once_serves_only_while_it_is() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy("proxy-a").await;
+    cluster.function("hello", json!({"mode": "Deployment", "max": 2}));
+    let pod = cluster.own_pod("ready-1", "hello", "r1").await;
+    assert_eq!(call(node.functions, get("hello.demo", "/")).await.body, "ready-1");
+    // Its runtime ended, say: the agent loads it again, and says so by readiness.
+    cluster.starting_pod(&pod, "hello", "r1");
+    cluster.own_pod("ready-2", "hello", "r1").await;
+    assert_eq!(call(node.functions, get("hello.demo", "/")).await.body, "ready-2");
+}
+
+#[tokio::test]
 async fn a_lost_claim_goes_on_to_the_next_pod() {
     let cluster = Cluster::new();
     let node = cluster.proxy("proxy-a").await;

@@ -65,7 +65,14 @@ pub struct Pod {
 
 impl Pod {
     pub async fn start(name: &str) -> Arc<Self> {
-        let pod = Arc::new(Self {
+        let pod = Self::silent(name);
+        pod.open().await;
+        pod
+    }
+
+    /// It has its address, and nobody listens there yet.
+    pub fn silent(name: &str) -> Arc<Self> {
+        Arc::new(Self {
             name: name.to_owned(),
             ip: address(),
             load_failures: Mutex::default(),
@@ -83,10 +90,13 @@ impl Pod {
             hangs: AtomicBool::new(false),
             garbage: AtomicBool::new(false),
             servers: Mutex::default(),
-        });
-        pod.listen(AGENT_PORT, |pod, request| Box::pin(async move { pod.agent(request).await })).await;
-        pod.listen(RUNTIME_PORT, |pod, request| Box::pin(async move { pod.runtime(request).await })).await;
-        pod
+        })
+    }
+
+    /// Its containers listen.
+    pub async fn open(self: &Arc<Self>) {
+        self.listen(AGENT_PORT, |pod, request| Box::pin(async move { pod.agent(request).await })).await;
+        self.listen(RUNTIME_PORT, |pod, request| Box::pin(async move { pod.runtime(request).await })).await;
     }
 
     async fn listen(self: &Arc<Self>, port: u16, answer: Answer) {
