@@ -71,7 +71,7 @@ pub struct FunctionSpec {
     #[serde(default)]
     pub scaling: Scaling,
     /// Environment variables. In an Environment with `runtime.envAtLoad`, plain values and keys of ConfigMaps go with
-    /// the load and cost nothing, 32 KiB in all. A key of a Secret, which only kubelet resolves, or a name of
+    /// the load and cost nothing. Names and values have 32 KiB in all, Secrets aside. A key of a Secret, which only kubelet resolves, or a name of
     /// `runtime.envAtStart` gives the function pods of its own; so does any variable in other Environments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]

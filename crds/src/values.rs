@@ -45,6 +45,7 @@ pub struct Variable {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.value) && has(self.valueFrom))").message("env: set value or valueFrom, not both"))]
+#[x_kube(validation = Rule::new("!(self.name in ['MUON_PORT', 'MUON_ADDRESS', 'MUON_GRACE_SECONDS'])").message("env: MUON_PORT, MUON_ADDRESS and MUON_GRACE_SECONDS are Muon's own: see runtime.port and terminationGracePeriodSeconds of the Environment"))]
 pub struct EnvVar {
     /// Name of the variable: letters, digits, `-`, `_` and `.`, beginning with none of the digits.
     #[schemars(length(min = 1, max = 256), regex(pattern = r"^([-_a-zA-Z]|\.[-_a-zA-Z0-9])[-._a-zA-Z0-9]*$"))]

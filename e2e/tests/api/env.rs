@@ -145,6 +145,41 @@ async fn api_env_that_only_kubelet_or_a_start_can_set_gives_pods_of_its_own() {
     }
 }
 
+/// What no process can be given, or what is too much, is told in the same words wherever the function would run.
+#[tokio::test]
+async fn api_env_that_cannot_be_set_is_refused_in_both_modes() {
+    let space = space("env-odd");
+    environment(&space).await;
+    let large = "x".repeat(33 * 1024);
+    config_map(&space, "odd", json!({"data": {"large": large, "nul": "a\0b"}})).await;
+    let bomb: Vec<Value> = (0..20)
+        .map(|at| match at {
+            0 => json!({"name": "V0", "value": "0123456789"}),
+            at => json!({"name": format!("V{at}"), "value": format!("$(V{0})$(V{0})", at - 1)}),
+        })
+        .collect();
+    let volume = json!([{"name": "v", "mountPath": "/scratch", "emptyDir": {}}]);
+    for (name, env, reason) in [
+        ("large", json!([{"name": "A", "value": large}]), "EnvTooLarge"),
+        ("large-key", of_key("odd", "large")["env"].clone(), "EnvTooLarge"),
+        ("bomb", json!(bomb), "EnvTooLarge"),
+        ("nul", json!([{"name": "A", "value": "a\0b"}]), "InvalidSpec"),
+        ("nul-key", of_key("odd", "nul")["env"].clone(), "InvalidSpec"),
+    ] {
+        let mut told = Vec::new();
+        for (mode, volumes) in [("pool", json!([])), ("own", volume.clone())] {
+            let name = format!("{name}-{mode}");
+            space.apply_value(function(&name, json!({"env": env, "volumes": volumes}))).await;
+            let stalled = |it: &Function| says(it, ConditionType::Stalled).cloned().filter(|it| it.status == "True");
+            let found = space.has::<Function>(&name, "Stalled", |it| stalled(it).is_some()).await;
+            let found = stalled(&found).expect("it is");
+            assert_eq!(found.reason, reason, "{name}: {}", found.message);
+            told.push(found.message);
+        }
+        assert_eq!(told[0], told[1]);
+    }
+}
+
 /// Of ConfigMaps, those that are named; of Secrets, no more than that they are there.
 #[tokio::test]
 async fn api_env_asks_for_no_right_to_read_secrets() {

@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::ConfigMap;
 use muon_crds::environment::Runtime;
 use muon_crds::values::{EnvVar, KeyRef, Variable};
-use muon_crds::{ConditionType, FunctionSpec, names};
+use muon_crds::{ConditionType, FunctionSpec};
 use serde::{Deserialize, Serialize};
 
 use super::{ReferenceKind, Referenced};
 use crate::expand::expand;
 use crate::finding::Invalid;
 
-/// Names and values that go with one load, in bytes. Every proxy keeps them in memory.
+/// Names and values of one function's variables, in bytes, those of Secrets aside. Every proxy keeps in memory what goes
+/// with a load, and what a function may be told is the same in pods of its own.
 pub const MAX_BYTES: usize = 32 * 1024;
 
 /// Names that the dynamic linker, the C library or the runtime itself read when the process starts, and never again.
@@ -40,12 +41,10 @@ pub(super) fn config_map_key(variable: &EnvVar) -> Option<&KeyRef> {
 pub enum Held {
     /// A value.
     Text(String),
-    /// More than fits with a load: only whether it changes is of interest.
+    /// More than a function's variables may hold.
     Large {
         /// Its length in bytes.
         bytes: usize,
-        /// Its short hash.
-        hash: String,
     },
 }
 
@@ -65,7 +64,7 @@ impl HeldKeys {
     pub fn of(object: &ConfigMap, keys: &BTreeSet<String>) -> Self {
         let held = |value: &String| match value.len() {
             0..=MAX_BYTES => Held::Text(value.clone()),
-            bytes => Held::Large { bytes, hash: names::short_hash(value.as_bytes()) },
+            bytes => Held::Large { bytes },
         };
         let data = object.data.iter().flatten().filter(|(key, _)| keys.contains(*key));
         let binary = object.binary_data.iter().flat_map(BTreeMap::keys).filter(|key| keys.contains(*key));
@@ -100,7 +99,6 @@ pub(super) fn held<'a>(
 /// Whether all variables of the function may go with the load: the runtime takes them, none needs a Secret's value,
 /// and none means anything only to a process that starts.
 pub(super) fn goes_with_load(spec: &FunctionSpec, runtime: &Runtime) -> bool {
-    let secret = |variable: &EnvVar| variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some());
     let at_start = |name: &str| {
         let patterns = AT_START.into_iter().chain(runtime.env_at_start.iter().map(String::as_str));
         patterns.into_iter().any(|pattern| match pattern.strip_suffix('*') {
@@ -108,11 +106,15 @@ pub(super) fn goes_with_load(spec: &FunctionSpec, runtime: &Runtime) -> bool {
             None => name == pattern,
         })
     };
-    runtime.env_at_load && !spec.env.iter().any(|variable| secret(variable) || at_start(&variable.name))
+    runtime.env_at_load && !spec.env.iter().any(|variable| is_secret(variable) || at_start(&variable.name))
+}
+
+fn is_secret(variable: &EnvVar) -> bool {
+    variable.value_from.as_ref().is_some_and(|from| from.secret_key_ref.is_some())
 }
 
 /// The variables as the code sees them, each resolved and then known to those below it. `beside` are those that a pod
-/// of the function's own would have besides: they can be referred to, and are not sent.
+/// of the function's own would have besides: they can be referred to, and are not sent. Secrets are nobody's here.
 pub(super) fn resolve(
     spec: &FunctionSpec,
     references: &[Referenced],
@@ -120,7 +122,7 @@ pub(super) fn resolve(
 ) -> Result<Vec<Variable>, Invalid> {
     let mut done: Vec<Variable> = Vec::with_capacity(spec.env.len());
     let mut left = MAX_BYTES;
-    for variable in &spec.env {
+    for variable in spec.env.iter().filter(|variable| !is_secret(variable)) {
         let name = &variable.name;
         left = left.checked_sub(name.len()).ok_or_else(|| too_large(name))?;
         let value = match config_map_key(variable) {
@@ -150,8 +152,8 @@ pub(super) fn resolve(
 
 fn too_large(name: &str) -> Invalid {
     let message = format!(
-        "env: with {name}, names and values exceed {} KiB, which is what goes with a load: put large values into a \
-         file of the package, or mount the ConfigMap as a volume",
+        "env: with {name}, names and values exceed {} KiB in all: put large values into a file of the package, or mount \
+         the ConfigMap as a volume",
         MAX_BYTES / 1024
     );
     Invalid::stalled(ConditionType::Resolved, "EnvTooLarge", message)

@@ -145,7 +145,8 @@ fn keys(observed: &Observed) -> impl Iterator<Item = Result<(String, Option<&str
     wanted.map(|(variable, key)| {
         let value = env::held(&observed.references, &variable.name, key)?.map(|held| match held {
             Held::Text(text) => text.as_str(),
-            Held::Large { hash, .. } => hash,
+            // Refused in a moment, wherever it would be set.
+            Held::Large { .. } => "",
         });
         Ok((format!("ConfigMap/{}/{}", key.name, key.key), value))
     })
@@ -171,7 +172,11 @@ fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &S
             Some(OwnPod { base: Base::of(environment, resources, settings), values })
         }
     };
-    let variables = if at_load { variables(observed, environment, settings)? } else { Vec::new() };
+    // What may not be in a variable may not be in it anywhere.
+    let mut variables = variables(observed, environment, settings)?;
+    if !at_load {
+        variables.clear();
+    }
     let sent: Vec<EnvVar> = variables.iter().map(plain).collect();
     let code = revision(&Parts {
         digest: found.digest,
@@ -204,7 +209,7 @@ fn run(observed: &Observed, found: &Found<'_>, values: pod::Values, settings: &S
     })
 }
 
-/// The variables that go with the load, as they would be in a pod of the function's own.
+/// The variables as they are in a pod of the function's own, those of Secrets aside.
 fn variables(
     observed: &Observed,
     environment: &EnvironmentSpec,

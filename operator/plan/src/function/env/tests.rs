@@ -102,9 +102,15 @@ fn what_goes_with_a_load_has_a_bound() {
     assert_eq!(seen(&two("$(A)$(A)"), &[]).unwrap_err().reason, "EnvTooLarge");
     let env = "[{name: A, valueFrom: {configMapKeyRef: {name: c, key: k}}}]";
     let mut large = config("c", &[], &[]);
-    large.keys.data.insert("k".to_owned(), Held::Large { bytes: MAX_BYTES + 1, hash: "h".to_owned() });
+    large.keys.data.insert("k".to_owned(), Held::Large { bytes: MAX_BYTES + 1 });
     let finding = seen(env, &[large]).unwrap_err();
     assert!(finding.message.contains("with A") && finding.message.contains("32 KiB"), "{}", finding.message);
+}
+
+#[test]
+fn a_secret_is_nobodys_here() {
+    let env = "[{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}, {name: B, value: $(A)}]";
+    assert_eq!(values(env, &[]), ["B=$(A)"], "kubelet, which knows it, expands it");
 }
 
 #[test]
@@ -139,6 +145,6 @@ fn of_a_config_map_only_what_is_asked_for_is_kept() {
     let keys = ["a", "c", "large", "missing"].map(str::to_owned).into();
     let found = HeldKeys::of(&object, &keys);
     assert_eq!(found.data.keys().collect::<Vec<_>>(), ["a", "large"]);
-    assert!(matches!(found.data["large"], Held::Large { bytes, .. } if bytes == MAX_BYTES + 1));
+    assert!(matches!(found.data["large"], Held::Large { bytes } if bytes == MAX_BYTES + 1));
     assert_eq!(found.binary.iter().collect::<Vec<_>>(), ["c"]);
 }
