@@ -74,6 +74,9 @@ pub struct HTTPTriggerSpec {
     pub methods: Vec<Method>,
     /// The function, or the functions.
     pub function: FunctionRef,
+    /// Present: a request may be sent to the function twice. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// Present: an Ingress is made; absent: the route is inside the cluster only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
@@ -140,6 +143,27 @@ pub struct Selector {
     #[x_kube(validation = Rule::new("self.all(r, r.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist'])").message("matchExpressions: operator must be In, NotIn, Exists or DoesNotExist"))]
     #[x_kube(validation = Rule::new("self.all(r, (r.operator in ['In', 'NotIn']) == (has(r.values) && r.values.size() > 0))").message("matchExpressions: values go with In and NotIn, and only with them"))]
     pub match_expressions: Vec<LabelSelectorRequirement>,
+}
+
+/// What may be sent to the function twice: a request without a body, when the connection to its pod broke before an
+/// answer began. It goes to another pod, once, with the same `x-request-id` and with `muon-attempt: 2`.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Methods; absent: those that HTTP calls idempotent, GET, HEAD, PUT, DELETE, OPTIONS and TRACE.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 9))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub methods: Vec<Method>,
+}
+
+impl Retry {
+    /// The methods that may be sent twice.
+    pub fn methods(&self) -> &[Method] {
+        const IDEMPOTENT: &[Method] =
+            &[Method::Get, Method::Head, Method::Put, Method::Delete, Method::Options, Method::Trace];
+        if self.methods.is_empty() { IDEMPOTENT } else { &self.methods }
+    }
 }
 
 /// The Ingress that is made for a trigger. What is not asked for here is the Ingress controller's default.

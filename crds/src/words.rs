@@ -102,6 +102,8 @@ pub mod header {
     pub const START: &str = "muon-start";
     /// Between our own parts: a signed order.
     pub const ORDER: &str = "muon-order";
+    /// `2` on a request that is sent a second time, and on its answer.
+    pub const ATTEMPT: &str = "muon-attempt";
 }
 
 /// Where a pod of ours stands in its life: the value of the label [`STATE`].

@@ -11,6 +11,7 @@ use muon_routes::Param;
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(header::REQUEST_ID);
 pub(crate) const FUNCTION: HeaderName = HeaderName::from_static(header::FUNCTION);
 pub(crate) const NAMESPACE: HeaderName = HeaderName::from_static(header::NAMESPACE);
+pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
 pub(crate) const START: HeaderName = HeaderName::from_static(header::START);
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");

@@ -31,6 +31,9 @@ use crate::upload::{ClientBody, Upload, too_large};
 /// Pods that a request is tried in, when one after the other cannot be reached.
 const TRIES: u32 = 5;
 
+/// What the attempt is called that a trigger's `retry` allows.
+const SECOND: HeaderValue = HeaderValue::from_static("2");
+
 /// Whom a connection is from.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -105,6 +108,7 @@ impl Proxy {
         if body.size_hint().lower() > most {
             return Err(too_large(most));
         }
+        let retries = target.retries && change.is_none() && body.is_end_stream();
         prepare(&mut parts, client, target, &served, &now.id, change.as_ref());
 
         let (body, through) = match body.is_end_stream() {
@@ -115,6 +119,9 @@ impl Proxy {
                 (RequestBody::Client(Box::new(body)), Through(Some(upload)))
             }
         };
+        // What is sent should the first pod break off: only what the trigger lets be sent twice, and never a body.
+        let mut repeated = false;
+        let mut second = retries.then(|| parts.clone());
         let mut request = Request::from_parts(parts, body);
         for _ in 0..TRIES {
             let lease = place(&served, now, deadline).await?;
@@ -141,6 +148,9 @@ impl Proxy {
                         }
                     };
                     response.headers_mut().insert(headers::START, HeaderValue::from_static(start.as_str()));
+                    if repeated {
+                        response.headers_mut().insert(headers::ATTEMPT, SECOND);
+                    }
                     return Ok(response);
                 }
                 Sent::Not(unsent, error) => {
@@ -157,6 +167,21 @@ impl Proxy {
                     }
                     if error.is_parse() {
                         served.garbage(lease.endpoint());
+                    } else if !error.is_user() {
+                        served.suspect(lease.endpoint());
+                    }
+                    if let Some(mut parts) = second.take() {
+                        tracing::warn!(pod = &*lease.endpoint().name, %error, "no answer from the pod; trying another");
+                        let uid = lease.endpoint().uid.clone();
+                        drop(lease);
+                        served.eject(&uid);
+                        self.shared.metrics.retried.inc();
+                        repeated = true;
+                        parts.headers.insert(headers::ATTEMPT, SECOND);
+                        request = Request::from_parts(parts, RequestBody::Empty);
+                        continue;
+                    }
+                    if error.is_parse() {
                         return Err(Refusal::new(
                             StatusCode::BAD_GATEWAY,
                             "BadAnswer",
@@ -164,9 +189,6 @@ impl Proxy {
                         )
                         .by(Component::Runtime)
                         .executed(Executed::Unknown));
-                    }
-                    if !error.is_user() {
-                        served.suspect(lease.endpoint());
                     }
                     return Err(Refusal::new(
                         StatusCode::BAD_GATEWAY,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, StatusCode};
 use muon_crds::words::{FUNCTIONS_SERVICE, GATEWAY_SERVICE};
-use muon_routes::{Function, Listener, Match, Outcome, Table, Unserved, host_name};
+use muon_routes::{Function, Listener, Match, Methods, Outcome, Table, Unserved, host_name};
 
 use crate::answer::Refusal;
 use crate::headers;
@@ -16,6 +16,8 @@ use crate::random;
 pub(crate) struct Target {
     pub(crate) function: Arc<Function>,
     pub(crate) params: Vec<(HeaderName, HeaderValue)>,
+    /// The trigger lets it be sent twice.
+    pub(crate) retries: bool,
 }
 
 /// Finds it.
@@ -36,7 +38,7 @@ pub(crate) fn find(
         Entry::Gateway => Listener::Gateway,
     };
     match table.route(listener, host, method, path) {
-        Outcome::Found(found) => by_route(table, &found),
+        Outcome::Found(found) => by_route(table, &found, method),
         Outcome::MethodNotAllowed(methods) => {
             let message = format!("{path} answers {methods}, not {method}");
             Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message).allow(methods.to_string()))
@@ -56,13 +58,14 @@ fn not_found(message: String) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "NoRoute", message)
 }
 
-fn by_route(table: &Table, found: &Match<'_, '_>) -> Result<Target, Refusal> {
+fn by_route(table: &Table, found: &Match<'_, '_>, method: &str) -> Result<Target, Refusal> {
     let function = table.choose(found.route, random::number()).map_err(|unserved| {
         let trigger = &found.route.key;
         unserved_refusal(&unserved, format!("HTTPTrigger {trigger}: {unserved}"))
     })?;
     let params = headers::parameters(&found.route.params, &found.values);
-    Ok(Target { function: Arc::clone(function), params })
+    let retries = found.route.retries.meets(Methods::one(method));
+    Ok(Target { function: Arc::clone(function), params, retries })
 }
 
 fn by_name(table: &Table, host: &str) -> Result<Target, Refusal> {
@@ -77,7 +80,7 @@ fn by_name(table: &Table, host: &str) -> Result<Target, Refusal> {
     };
     match table.function(in_cluster.key) {
         Some(function) if function.serving.is_some() => {
-            Ok(Target { function: Arc::clone(function), params: Vec::new() })
+            Ok(Target { function: Arc::clone(function), params: Vec::new(), retries: false })
         }
         Some(_) => Err(unserved_refusal(&Unserved::NotServing, format!("Function {host}: {}", Unserved::NotServing))),
         None => {

@@ -20,6 +20,8 @@ mod overload;
 mod pod;
 #[path = "proxy/queue.rs"]
 mod queue;
+#[path = "proxy/retries.rs"]
+mod retries;
 #[path = "proxy/warm.rs"]
 mod warm;
 #[path = "proxy/watch.rs"]

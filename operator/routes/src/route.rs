@@ -162,6 +162,8 @@ pub struct Route {
     pub ingress: bool,
     /// What it answers to.
     pub methods: Methods,
+    /// What of it may be sent twice.
+    pub retries: Methods,
     /// Which paths.
     pub pattern: Pattern,
     /// Parameters, in the order of the path.
@@ -192,6 +194,7 @@ impl Route {
             host: spec.host.as_deref().map(|host| host.to_ascii_lowercase().into()),
             ingress: spec.ingress.is_some(),
             methods: Methods::of(&spec.methods),
+            retries: spec.retry.as_ref().map_or(Methods::NONE, |retry| Methods::of(retry.methods())),
             params: pattern.params().filter_map(param).collect(),
             pattern,
             target,

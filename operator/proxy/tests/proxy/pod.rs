@@ -182,7 +182,11 @@ impl Pod {
             }
             // The connection breaks before an answer.
             "/die" => Err(std::io::ErrorKind::ConnectionReset.into()),
-            "/headers" => Ok(reply(StatusCode::OK, dump(&request))),
+            // It breaks unless the proxy says that it tries again.
+            "/fragile" if !request.headers().contains_key("muon-attempt") => {
+                Err(std::io::ErrorKind::ConnectionReset.into())
+            }
+            "/fragile" | "/headers" => Ok(reply(StatusCode::OK, dump(&request))),
             "/echo" => {
                 let mut response = Response::new(request.into_body().map_err(std::io::Error::other).boxed());
                 response.headers_mut().insert("x-answer", "1".parse().unwrap());
