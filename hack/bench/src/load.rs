@@ -92,7 +92,7 @@ impl Load {
     }
 }
 
-/// Requests that are on their way at this moment.
+/// A number of requests, at this moment.
 pub(crate) type InFlight = Arc<AtomicUsize>;
 
 /// An open-loop load.
@@ -106,12 +106,14 @@ pub(crate) struct Open {
     pub(crate) connections: usize,
     /// Counts what is on its way.
     pub(crate) in_flight: InFlight,
+    /// Counts what was answered with 200.
+    pub(crate) answered: InFlight,
 }
 
 impl Open {
     /// A load of this rate.
     pub(crate) fn new(rate: f64, time: Duration, connections: usize) -> Self {
-        Self { rate, time, connections, in_flight: InFlight::default() }
+        Self { rate, time, connections, in_flight: InFlight::default(), answered: InFlight::default() }
     }
 
     /// Runs it. Latency counts from when a request was due, so that a stall is seen by all requests that it delays
@@ -130,13 +132,14 @@ impl Open {
         let begun = Instant::now();
         let pace = Pace::start(self.rate, self.time)?;
         for mut connection in open {
-            let (pace, in_flight) = (pace.clone(), self.in_flight.clone());
+            let (pace, in_flight, answered) = (pace.clone(), self.in_flight.clone(), self.answered.clone());
             tasks.push(tokio::spawn(async move {
                 let mut load = Load::new()?;
                 while let Some(due) = pace.next().await {
                     in_flight.fetch_add(1, Ordering::Relaxed);
                     let answer = connection.call().await;
                     in_flight.fetch_sub(1, Ordering::Relaxed);
+                    answered.fetch_add(usize::from(matches!(answer, Ok(Answer::Ok))), Ordering::Relaxed);
                     load.count(answer, due.elapsed());
                 }
                 Ok(load)

@@ -2,6 +2,7 @@
 //! and is not taken from whom it disturbs in the benchmark's own process.
 
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,9 @@ use tokio::process::{Child, Command};
 use super::{Open, Target};
 use crate::cgroup::{Cgroup, Meter, Owned};
 use crate::error::Error;
+
+/// How long after its last request a flood may take to end.
+const LONGEST: Duration = Duration::from_secs(90);
 
 /// What such a process is told.
 #[derive(Serialize, Deserialize, Clone, Debug)]
@@ -55,9 +59,21 @@ impl Flood {
         let told = |error: serde_json::Error| Error::Request(error.to_string());
         let flood: Self = serde_json::from_str(text).map_err(told)?;
         let open = Open::new(flood.rate, Duration::from_secs_f64(flood.seconds), flood.connections);
-        let load = open.spread(&flood.targets).await?;
-        let shed = load.shed as f64 / load.time.as_secs_f64();
-        let (goodput, failed) = (load.rate(), load.failed);
+        // Only while requests become due: what is answered afterwards is what had waited.
+        let offered = async {
+            while open.answered.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            tokio::time::sleep(open.time).await;
+            open.answered.load(Ordering::Relaxed) as f64 / flood.seconds
+        };
+        let (load, goodput) = tokio::select! {
+            both = async { tokio::join!(open.spread(&flood.targets), offered) } => both,
+            // Nothing is answered at all.
+            () = tokio::time::sleep(open.time + LONGEST) => return Err(Error::Request("the flood does not end".into())),
+        };
+        let load = load?;
+        let (shed, failed) = (load.shed as f64 / load.time.as_secs_f64(), load.failed);
         serde_json::to_string(&Flooded { goodput, shed, failed, why: load.why, processors: 0.0 }).map_err(told)
     }
 

@@ -144,7 +144,7 @@ fn report(figures: Figures) -> Vec<Row> {
             .more_is_better()
             .against(&peak)
             .bar(0.9)
-            .note(format!("answered with 200 while {TIMES} times the peak is offered for {FLOOD} s, open loop, over {CONNECTIONS} connections")),
+            .note(format!("answered with 200 in the {FLOOD} s in which {TIMES} times the peak is offered, open loop, over {CONNECTIONS} connections")),
         peak,
         Row::new("overload.shed", "1/s", &figures.shed).note("503 with Retry-After"),
         failed.note(figures.why.map_or_else(|| "neither answered nor shed".to_owned(), |why| format!("first: {why}"))),
