@@ -87,6 +87,19 @@ pub struct PodReply {
     pub resource_version: u64,
     /// Time the claim took, in microseconds; 0 when the pod was there.
     pub claim_us: u64,
+    /// The pod was reserved ahead; its claim follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Reserved>,
+}
+
+/// Who has set a pod aside, and until when.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "camelCase")]
+pub struct Reserved {
+    /// Name of the proxy's pod.
+    pub by: Box<str>,
+    /// Until then, in seconds since the epoch.
+    pub until: u64,
 }
 
 /// What a proxy has seen and is doing. The operator asks for it, waiting: the answer comes when `seq` has passed

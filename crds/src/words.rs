@@ -17,6 +17,13 @@ pub const REVISION: &str = "muon.dev/revision";
 pub const POOL: &str = "muon.dev/pool";
 /// Label, on an own Deployment's pods and on the Deployment: `deployment`; pool pods carry none.
 pub const MODE: &str = "muon.dev/mode";
+/// Label, on a reserved pod: name of the proxy's pod that set it aside.
+pub const RESERVED_BY: &str = "muon.dev/reserved-by";
+/// Label, on a reserved pod: until when, in seconds since the epoch. Whoever changes the pod tests it, so that no late
+/// request of an earlier reservation gets through.
+pub const RESERVED_UNTIL: &str = "muon.dev/reserved-until";
+/// Annotation of Kubernetes, on a pod: the lowest goes first when its ReplicaSet shrinks.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Annotation, on a Function: its share among the functions a selector selects, 0–1000, default 100.
 pub const WEIGHT: &str = "muon.dev/weight";
 /// Annotation, on a pod: the port its runtime listens on.
@@ -86,6 +93,8 @@ pub mod manager {
     pub const SCALE: &str = "muon.dev/scale";
     /// Claims made by proxies.
     pub const CLAIM: &str = "muon.dev/claim";
+    /// Reservations made by proxies.
+    pub const RESERVE: &str = "muon.dev/reserve";
 }
 
 /// Headers between proxy, runtime and client. Inbound headers that start with `muon-` are stripped.

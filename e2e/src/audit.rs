@@ -22,6 +22,8 @@ pub struct Entry {
     pub verb: String,
     user: User,
     impersonated_user: Option<User>,
+    #[serde(rename = "requestURI")]
+    uri: String,
     object_ref: Option<ObjectRef>,
     response_status: Option<ResponseStatus>,
     stage_timestamp: String,
@@ -88,6 +90,12 @@ impl Entry {
     /// Who asked; the impersonated user where there is one.
     pub fn user(&self) -> &str {
         &self.impersonated_user.as_ref().unwrap_or(&self.user).username
+    }
+
+    /// Whether it named this field manager.
+    pub fn is_by_manager(&self, manager: &str) -> bool {
+        let query = self.uri.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|pair| pair == format!("fieldManager={}", manager.replace('/', "%2F")))
     }
 
     /// The object, as far as the request named it.

@@ -85,6 +85,15 @@ impl ControlPlane {
         client(config)
     }
 
+    /// A client that acts as this service account does in a pod of this name: its token says so.
+    pub fn client_in_pod(&self, user: &str, pod: &str) -> Client {
+        let mut config = self.config();
+        config.auth_info.impersonate = Some(user.to_owned());
+        let name = http::HeaderName::from_static("impersonate-extra-authentication.kubernetes.io%2fpod-name");
+        config.headers.push((name, pod.parse().expect("a pod's name is plain text")));
+        client(config)
+    }
+
     /// Runs the real kubectl as the administrator.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Output {
         let mut child = Command::new(self.dir.join("bin/kubectl"))

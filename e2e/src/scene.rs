@@ -152,9 +152,18 @@ impl Scene {
         self.pods(&format!("{}={function}", words::FUNCTION)).await
     }
 
-    /// Waits until so many free pods stand ready in the Environment's pool.
+    /// Waits until so many pods are claimed for the function, and gives them: a claim may be written a moment after the
+    /// first answer.
+    pub async fn claimed(&self, function: &str, count: usize) -> Vec<Pod> {
+        wait::until(&format!("{count} pods of {function}"), READY_WITHIN, async || {
+            Some(self.pods_of(function).await).filter(|pods| pods.len() == count)
+        })
+        .await
+    }
+
+    /// Waits until so many pods of the Environment's pool stand ready, free or set aside by a proxy.
     pub async fn free(&self, environment: &str, count: usize) {
-        let selector = format!("{}={environment},{}=free", words::ENVIRONMENT, words::STATE);
+        let selector = format!("{}={environment},{} in (free,reserved)", words::ENVIRONMENT, words::STATE);
         wait::until(&format!("{count} free pods of {environment}"), READY_WITHIN, async || {
             let ready = self.pods(&selector).await.iter().filter(|pod| is_ready(pod)).count();
             (ready >= count).then_some(())

@@ -88,8 +88,9 @@ async fn api_policy_refuses_a_claim_with_anything_else() {
         (add("/metadata/annotations/example.com~1a", json!("b")), "annotations but"),
         (add("/metadata/annotations/muon.dev~1runtime-port", json!("22")), "annotations but"),
         (add("/metadata/finalizers", json!(["example.com/stay"])), "finalizers"),
-        (add("/metadata/labels/muon.dev~1state", json!("draining")), "must be claimed"),
-        (add("/metadata/labels/muon.dev~1state", json!("reserved")), "must be claimed"),
+        (add("/metadata/labels/muon.dev~1state", json!("draining")), "may not become 'draining'"),
+        (add("/metadata/labels/muon.dev~1state", json!("reserved")), "reserved-by must be itself"),
+        (add("/metadata/labels/muon.dev~1reserved-by", json!("proxy-a")), "only on a reserved pod"),
         (add("/metadata/labels/muon.dev~1revision", json!("")), "must say for what"),
         (remove("/metadata/labels/muon.dev~1function"), "must say for what"),
         (add(owners, json!([owner(&name, &uid), owner("other", "u-2")])), "Only one reference can have Controller"),
@@ -139,18 +140,18 @@ async fn api_policy_keeps_variables_and_pods_together() {
 async fn api_policy_refuses_patches_that_are_no_claim() {
     let setting = setting("claim-none").await;
     let state = |value: &str| json!({"op": "replace", "path": "/metadata/labels/muon.dev~1state", "value": value});
-    refused(&setting, vec![state("retiring")], "must be claimed").await;
+    refused(&setting, vec![state("retiring")], "'free' may not become 'retiring'").await;
     refused(&setting, vec![state("claimed")], "must say for what").await;
 
     let whole = Value::from(claim(&setting.pod, &setting.function));
     json_patch(&setting.proxy, &path(&setting.pod), &whole).await.expect("a claim");
     // What is claimed stays claimed, and its function's: nothing may be taken over or given back.
-    refused(&setting, vec![state("free")], "state is free").await;
+    refused(&setting, vec![state("free")], "'claimed' may not become 'free'").await;
     let other = function(&setting.admin, &setting.namespace, "other").await;
     let mut steal = claim(&setting.pod, &other);
     steal.drain(..3);
-    refused(&setting, steal, "state is free").await;
-    refused(&setting, vec![state("draining")], "state is free").await;
+    refused(&setting, steal, "'claimed' may not become 'claimed'").await;
+    refused(&setting, vec![state("draining")], "'claimed' may not become 'draining'").await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod env;
 mod healing;
 mod installation;
 mod pool_pod;
+mod reserves;
 mod resync;
 mod scaling;
 mod schedule;

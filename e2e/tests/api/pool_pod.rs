@@ -57,6 +57,21 @@ pub fn claim(pod: &Pod, function: &Function) -> Vec<Value> {
     ]
 }
 
+/// The operations by which a proxy in the pod `by` sets a free pod aside.
+pub fn reserve(pod: &Pod, by: &str) -> Vec<Value> {
+    vec![
+        json!({"op": "test", "path": "/metadata/uid", "value": pod.uid()}),
+        json!({"op": "replace", "path": "/metadata/labels/muon.dev~1state", "value": "reserved"}),
+        json!({"op": "add", "path": "/metadata/labels/muon.dev~1reserved-by", "value": by}),
+        json!({"op": "add", "path": "/metadata/labels/muon.dev~1reserved-until", "value": "1800000000"}),
+    ]
+}
+
+/// What takes the marks of a reservation away.
+pub fn unmark() -> [Value; 2] {
+    ["by", "until"].map(|mark| json!({"op": "remove", "path": format!("/metadata/labels/muon.dev~1reserved-{mark}")}))
+}
+
 /// A reference to a Function as the one controller.
 pub fn owner(name: &str, uid: &str) -> Value {
     json!({

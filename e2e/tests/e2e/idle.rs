@@ -32,11 +32,11 @@ async fn e2e_idle_pods_go_and_come_back() {
     let scene = Scene::shared().await;
     let route = scene.python("sleepy", CODE, json!({"scaling": {"idleSeconds": 1}})).await;
     assert_eq!(route.get("/").await.start(), "cold");
-    let first = scene.pods_of("sleepy").await;
+    let first = scene.claimed("sleepy", 1).await;
     idle(&scene, "sleepy").await;
     let again = route.get("/").await;
     assert_eq!((again.ok().as_str(), again.start()), ("ok", "cold"));
-    let second = scene.pods_of("sleepy").await;
+    let second = scene.claimed("sleepy", 1).await;
     assert_ne!(first.first().and_then(|pod| pod.uid()), second.first().and_then(|pod| pod.uid()));
     scene.drop_function("sleepy").await;
 }
@@ -90,6 +90,7 @@ async fn e2e_minimum_is_kept() {
 async fn idle_elsewhere(scene: &Scene) {
     let route = scene.python("beside", CODE, json!({"scaling": {"idleSeconds": 1}})).await;
     route.get("/").await.ok();
+    scene.claimed("beside", 1).await;
     idle(scene, "beside").await;
     scene.drop_function("beside").await;
 }

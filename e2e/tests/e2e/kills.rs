@@ -24,6 +24,7 @@ async fn warm(name: &str) -> (Scene, Route) {
     let code = "import asyncio\n\nasync def main():\n    await asyncio.sleep(0.02)\n    return 'ok'\n";
     let route = scene.python("warm", code, json!({"concurrency": 100})).await;
     route.get("/").await.ok();
+    scene.claimed("warm", 1).await;
     (scene, route)
 }
 

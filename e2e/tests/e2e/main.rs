@@ -9,6 +9,7 @@ mod idle;
 mod kills;
 mod ownership;
 mod pools;
+mod reserves;
 mod runtime;
 mod samples;
 mod streams;

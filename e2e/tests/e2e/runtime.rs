@@ -29,7 +29,7 @@ def main():
 ";
     let route = scene.python("fragile", code, json!({})).await;
     route.get("/").await.ok();
-    let pod = scene.pods_of("fragile").await.remove(0);
+    let pod = scene.claimed("fragile", 1).await.remove(0);
     let crash = route.get("/crash").await;
     assert!(matches!(crash.status, 502..=504), "{crash}");
     let failure = crash.failure();
@@ -87,7 +87,7 @@ async fn e2e_exception_is_a_reply_and_no_crash() {
     let route = scene.python("raising", "def main():\n    raise ValueError('no luck')\n", json!({})).await;
     let reply = route.get("/").await;
     assert_eq!(reply.status, 500, "{reply}");
-    let pods = scene.pods_of("raising").await;
+    let pods = scene.claimed("raising", 1).await;
     assert_eq!(route.get("/").await.status, 500);
     assert_eq!(scene.pods_of("raising").await[0].uid(), pods[0].uid());
     scene.drop_function("raising").await;

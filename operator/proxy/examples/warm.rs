@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use muon_order::Signer;
-use muon_proxy::{Change, Claim, ClaimError, ClaimRequest, Claimer, Config, Listeners, Proxy};
+use muon_proxy::{Change, Claim, ClaimError, ClaimRequest, Claimer, Config, Listeners, Proxy, ReserveRequest};
 use muon_routes::Event;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -21,6 +21,10 @@ struct Nobody;
 
 impl Claimer for Nobody {
     fn claim(&self, _: ClaimRequest) -> BoxFuture<'_, Result<Claim, ClaimError>> {
+        Box::pin(async { Err(ClaimError { message: "there is no cluster here".into(), retry: false }) })
+    }
+
+    fn reserve(&self, _: ReserveRequest) -> BoxFuture<'_, Result<Claim, ClaimError>> {
         Box::pin(async { Err(ClaimError { message: "there is no cluster here".into(), retry: false }) })
     }
 }

@@ -106,6 +106,9 @@ impl Proxy {
         if freed {
             self.freed.notify_waiters();
         }
+        if changed.iter().any(Changed::of_pool) {
+            self.reserves.look_again();
+        }
         !changed.is_empty()
     }
 

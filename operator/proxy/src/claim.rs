@@ -1,8 +1,9 @@
-//! The one write that a cold request costs, behind a trait: this crate has no client of the API server.
+//! What a proxy writes, behind a trait: this crate has no client of the API server.
 
 use futures::future::BoxFuture;
+use muon_crds::wire::Reserved;
 
-/// Make this free pod this function's pod.
+/// Make this pod, which is free or reserved by this proxy, this function's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRequest {
     /// Namespace of the pod and of the Function.
@@ -19,12 +20,38 @@ pub struct ClaimRequest {
     pub revision: String,
     /// Environment of the pod.
     pub environment: String,
+    /// The reservation it is claimed out of, to be tested; none: it is free, which is tested too.
+    pub reserved: Option<Reserved>,
 }
 
-/// How a claim ended that the API server answered.
+/// Change what is reserved: a pod of a pool that is no function's before or after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReserveRequest {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Its UID, to be tested.
+    pub pod_uid: String,
+    /// What is to become of it; all that this starts from is tested.
+    pub step: Step,
+}
+
+/// A step of a reservation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Step {
+    /// Free: set aside.
+    Reserve(Reserved),
+    /// Reserved by this proxy, and nothing was ever loaded under it: free.
+    Return(Reserved),
+    /// Reserved, and nobody knows of it any more: never to be used, the operator's to replace.
+    Retire(Reserved),
+}
+
+/// How a patch ended that the API server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It is the function's.
+    /// The pod is as was asked.
     Won {
         /// The pod's resourceVersion in the answer.
         resource_version: u64,
@@ -34,7 +61,7 @@ pub enum Claim {
     Lost,
 }
 
-/// A claim that got no clear answer, or a refusal.
+/// A patch that got no clear answer, or a refusal.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[error("the claim failed: {message}")]
 pub struct ClaimError {
@@ -44,8 +71,12 @@ pub struct ClaimError {
     pub retry: bool,
 }
 
-/// Claims pods. At most one claim per pod runs at a time in one proxy; a claim whose answer was lost may be repeated.
+/// Claims and reserves pods. At most one patch per pod runs at a time in one proxy; a claim whose answer was lost may be
+/// repeated.
 pub trait Claimer: Send + Sync + 'static {
-    /// Makes the patch.
+    /// Makes the patch of a claim.
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, Result<Claim, ClaimError>>;
+
+    /// Makes the patch of a reservation.
+    fn reserve(&self, request: ReserveRequest) -> BoxFuture<'_, Result<Claim, ClaimError>>;
 }

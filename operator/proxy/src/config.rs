@@ -77,6 +77,8 @@ pub struct Config {
     pub probe_timeout: Duration,
     /// How long a signed order is good for.
     pub order_life: Duration,
+    /// Pods of each Environment that are set aside ahead of requests; 0: none.
+    pub reserve: usize,
     /// At shutdown: how long requests are still taken after readiness is gone, so that nobody is sent here any more.
     pub drain_delay: Duration,
     /// At shutdown: how long requests in flight may then take.
@@ -117,6 +119,7 @@ impl Config {
             ejection: Duration::from_secs(2),
             probe_timeout: Duration::from_secs(2),
             order_life: Duration::from_secs(120),
+            reserve: 1,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(50),
             access_log: AccessLog::All,

@@ -6,7 +6,7 @@
 //!    drain)      request)   choose)   pod, or wait)     link)       the slot back)
 //!                                        │ no pod
 //!                                        ▼
-//!                             supply (home proxy, claim) ─► load (agent)
+//!              supply (home proxy, reserved pod or claim) ─► load (agent)
 //! ```
 //!
 //! A warm request takes the path above the arrow and meets nothing but memory and the pod: no task is spawned for it, its
@@ -35,7 +35,9 @@ mod peer;
 mod proxy;
 mod random;
 mod request;
+mod reserve;
 mod served;
+mod share;
 mod slots;
 mod stall;
 mod supply;
@@ -48,7 +50,7 @@ mod warm;
 pub use access::AccessLog;
 pub use appender::Appender;
 pub use apply::Change;
-pub use claim::{Claim, ClaimError, ClaimRequest, Claimer};
+pub use claim::{Claim, ClaimError, ClaimRequest, Claimer, ReserveRequest, Step};
 pub use config::Config;
 pub use listener::Listeners;
 pub use peer::Peer;

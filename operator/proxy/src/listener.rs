@@ -70,6 +70,7 @@ impl Proxy {
         let tasks = &self.shared.tasks;
         let speaking = TaskTracker::new();
         let pruning = tokio::spawn(Arc::clone(&self).prune());
+        let reserving = tokio::spawn(Arc::clone(&self).keep_reserves());
         let Listeners { gateway, ingress, functions, peer } = listeners;
         let entries = [(gateway, Entry::Gateway), (ingress, Entry::Ingress), (functions, Entry::Functions)];
         // Peers are never turned out for clients.
@@ -82,6 +83,7 @@ impl Proxy {
         speaking.spawn(Arc::clone(&self).accept(peer, None, peers, peers_stop.clone(), speaking.clone()));
         shutdown.await;
         self.draining.store(true, Ordering::Relaxed);
+        self.give_back();
         tracing::info!(delay = ?config.drain_delay, "shutting down: not ready any more, still serving");
         tokio::time::sleep(config.drain_delay).await;
         stop.now();
@@ -93,6 +95,7 @@ impl Proxy {
         peers_stop.now();
         speaking.close();
         tokio::time::timeout(FAREWELL, speaking.wait()).await.ok();
+        reserving.abort();
         pruning.abort();
     }
 

@@ -68,6 +68,11 @@ pub(crate) struct Metrics {
     pub(crate) claims_won: IntCounter,
     pub(crate) claims_lost: IntCounter,
     pub(crate) claims_failed: IntCounter,
+    pub(crate) reserved: IntCounter,
+    pub(crate) reserve_taken: IntCounter,
+    pub(crate) reserve_returned: IntCounter,
+    pub(crate) reserve_retired: IntCounter,
+    pub(crate) reserve_failed: IntCounter,
     pub(crate) pool_dry: IntCounter,
     pub(crate) ejections: IntCounter,
     pub(crate) retried: IntCounter,
@@ -123,6 +128,7 @@ impl Metrics {
             histograms("muon_proxy_request_seconds", "Time until the head of a function's answer.", "start", 0.0001)?;
         let phases = histograms("muon_proxy_cold_seconds", "Phases of cold requests.", "phase", 0.00001)?;
         let claims = counters("muon_proxy_claims_total", "Claims of free pods.", &["outcome"])?;
+        let reserves = counters("muon_proxy_reserves_total", "Pods set aside ahead of requests.", &["outcome"])?;
         let loads = counters("muon_proxy_loads_total", "Loads asked of agents.", &["outcome"])?;
         let peers = counters("muon_proxy_peer_requests_total", "Pods asked of a function's home proxy.", &["outcome"])?;
         let failures = counters(
@@ -145,6 +151,11 @@ impl Metrics {
             claims_won: claims.get_metric_with_label_values(&["won"])?,
             claims_lost: claims.get_metric_with_label_values(&["lost"])?,
             claims_failed: claims.get_metric_with_label_values(&["failed"])?,
+            reserved: reserves.get_metric_with_label_values(&["reserved"])?,
+            reserve_taken: reserves.get_metric_with_label_values(&["taken"])?,
+            reserve_returned: reserves.get_metric_with_label_values(&["returned"])?,
+            reserve_retired: reserves.get_metric_with_label_values(&["retired"])?,
+            reserve_failed: reserves.get_metric_with_label_values(&["failed"])?,
             pool_dry: events.get_metric_with_label_values(&["pool_dry"])?,
             ejections: events.get_metric_with_label_values(&["pod_ejected"])?,
             pods_broken: events.get_metric_with_label_values(&["pod_broken"])?,

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::load::epoch;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
+use crate::reserve::Reserves;
 use crate::served::{Served, Shared};
 use crate::supply::Taken;
 
@@ -33,6 +34,7 @@ pub struct Proxy {
     pub(crate) table: ArcSwap<Table>,
     pub(crate) pods: Mutex<PodIndex>,
     taken: Mutex<Taken>,
+    pub(crate) reserves: Reserves,
     /// Told when a pod becomes free to be claimed.
     pub(crate) freed: Notify,
     /// Functions that were called here, by UID.
@@ -69,6 +71,7 @@ impl Proxy {
             book: Mutex::new(book),
             pods: Mutex::default(),
             taken: Mutex::default(),
+            reserves: Reserves::new(&config.name),
             freed: Notify::new(),
             served: RwLock::default(),
             peers: ArcSwap::from_pointee(vec![this]),

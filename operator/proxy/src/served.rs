@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::metrics::{Metrics, Start};
 use crate::proxy::Proxy;
+use crate::share::share;
 use crate::slots::{Load, Slots};
 
 /// What all functions of one proxy share.
@@ -84,6 +85,8 @@ pub(crate) struct Inner {
     pub(crate) failure: Option<CodeFailure>,
     /// Why no pod came, to be told when a deadline passes.
     pub(crate) no_pod: Option<String>,
+    /// Told when a request has ended: claims of reserved pods wait for it.
+    pub(crate) answered: Vec<oneshot::Sender<()>>,
 }
 
 /// A load that failed in the user's code.
@@ -179,6 +182,7 @@ impl Served {
                 scaled: 0,
                 failure: None,
                 no_pod: None,
+                answered: Vec::new(),
             }),
             changed: watch::Sender::new(()),
         }
@@ -239,6 +243,10 @@ impl Served {
         endpoint.leave(now);
         inner.finished += 1;
         inner.last_end = Some(now);
+        for waiting in inner.answered.drain(..) {
+            // It may have given up meanwhile.
+            waiting.send(()).ok();
+        }
         if !inner.queue.is_empty() {
             self.pump(&mut inner);
         }
@@ -418,15 +426,6 @@ impl Served {
     }
 }
 
-/// Places that the proxy at `position` of `proxies` gets of a pod's `concurrency`. All shares together are the
-/// concurrency, unless there are fewer places than proxies: then each has one.
-fn share(concurrency: u32, proxies: u32, position: u32, turn: u32) -> u32 {
-    let proxies = proxies.max(1);
-    let rank = (u64::from(position) + u64::from(turn)) % u64::from(proxies);
-    let left = u64::from(concurrency % proxies);
-    (concurrency / proxies + u32::from(rank < left)).max(1)
-}
-
 impl Inner {
     pub(crate) fn serving(&self) -> Option<&Serving> {
         self.function.serving.as_ref()
@@ -474,24 +473,5 @@ impl Inner {
 impl Served {
     pub(crate) fn wanted(&self, inner: &Inner) -> u32 {
         inner.wanted(self.room(inner))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::share;
-
-    #[test]
-    fn the_shares_of_all_proxies_are_the_concurrency() {
-        for (concurrency, proxies, turn) in [(10, 2, 0), (3, 2, 7), (7, 3, u32::MAX), (1000, 7, 12), (5, 1, 3)] {
-            let shares: Vec<u32> = (0..proxies).map(|at| share(concurrency, proxies, at, turn)).collect();
-            assert_eq!(shares.iter().sum::<u32>(), concurrency, "{shares:?}");
-            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1, "{shares:?}");
-        }
-    }
-
-    #[test]
-    fn fewer_places_than_proxies_leave_nobody_without() {
-        assert_eq!((0..3).map(|at| share(1, 3, at, 5)).collect::<Vec<_>>(), [1, 1, 1]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The home answers from what it knows, joins those who ask at once, and claims only while the function has fewer pods than
 //! both the asker holds to be enough and the Function allows. Who cannot reach the home does the same itself: a
-//! surplus claim costs a pod, not a request.
+//! surplus claim costs a pod, not a request. What it has reserved ahead comes first: that pod needs no write before it is used.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::served::{Inner, Served};
 /// How long one asking lasts; whoever still needs a pod then asks again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a claim may take.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pod younger than this is claimed last: other proxies may not have seen it.
 const YOUNG: i64 = 2;
 
@@ -32,7 +32,7 @@ const YOUNG: i64 = 2;
 pub(crate) struct Taken(HashMap<Box<str>, Option<u64>>);
 
 impl Taken {
-    fn allows(&self, pod: &Pod) -> bool {
+    pub(crate) fn allows(&self, pod: &Pod) -> bool {
         match self.0.get(&pod.uid) {
             None => true,
             Some(None) => false,
@@ -156,6 +156,8 @@ impl Proxy {
             function: Some(function.name().into()),
             function_uid: Some(function.uid.clone()),
             revision: Some(serving.revision.as_str().into()),
+            pool: None,
+            reserved: reply.reserved,
             own: false,
             ready: true,
             ready_since: None,
@@ -249,6 +251,9 @@ impl Proxy {
             tokio::pin!(freed);
             // From here on no pod that becomes free is missed.
             freed.as_mut().enable();
+            if self.take_reserved(served, function, serving) {
+                return Ok(());
+            }
             let Some(pod) = self.pick(function.namespace(), serving) else {
                 if !std::mem::replace(&mut dry, true) {
                     metrics.pool_dry.inc();
@@ -257,7 +262,7 @@ impl Proxy {
                 freed.await;
                 continue;
             };
-            let mut held = Held { proxy: self, uid: &pod.uid, lost_at: None };
+            let mut held = Held::new(self, &pod);
             let request = ClaimRequest {
                 namespace: function.namespace().to_owned(),
                 pod: pod.name.to_string(),
@@ -266,6 +271,7 @@ impl Proxy {
                 function_uid: function.uid.to_string(),
                 revision: serving.revision.clone(),
                 environment: serving.environment.clone(),
+                reserved: None,
             };
             match tokio::time::timeout(CLAIM_TIMEOUT, self.claimer.claim(request)).await {
                 Ok(Ok(Claim::Won { resource_version })) => {
@@ -312,8 +318,7 @@ impl Proxy {
         let free: Vec<Arc<Pod>> =
             self.with_index(|index| index.free(namespace, &serving.environment).cloned().collect());
         let mut taken = self.taken();
-        let fits = |pod: &Arc<Pod>| pod.takes_env || serving.env.is_empty();
-        let best = free.into_iter().filter(|pod| fits(pod) && taken.allows(pod)).min_by_key(|pod| {
+        let best = free.into_iter().filter(|pod| fits(pod, serving) && taken.allows(pod)).min_by_key(|pod| {
             let young = pod.ready_since.is_none_or(|since| since > now - YOUNG);
             // Proxies that claim from one pool at once so keep out of each other's way.
             (young, !self.is_mine(&pod.uid), pod.ready_since, pod.uid.clone())
@@ -323,22 +328,34 @@ impl Proxy {
     }
 }
 
-/// A pod being claimed. Given back when dropped, also when the claim is cut short.
-struct Held<'a> {
-    proxy: &'a Proxy,
-    uid: &'a str,
+/// Whether the function can start in it.
+pub(crate) fn fits(pod: &Pod, serving: &Serving) -> bool {
+    pod.takes_env || serving.env.is_empty()
+}
+
+/// A free pod being claimed or reserved: nobody else here may begin to. Dropped, others may, also when that is cut short.
+pub(crate) struct Held {
+    proxy: Arc<Proxy>,
+    uid: Box<str>,
     lost_at: Option<u64>,
 }
 
-impl Drop for Held<'_> {
+impl Held {
+    pub(crate) fn new(proxy: &Arc<Proxy>, pod: &Pod) -> Self {
+        proxy.taken().0.insert(pod.uid.clone(), None);
+        Self { proxy: Arc::clone(proxy), uid: pod.uid.clone(), lost_at: None }
+    }
+}
+
+impl Drop for Held {
     fn drop(&mut self) {
         let mut taken = self.proxy.taken();
         match self.lost_at {
             Some(version) => {
-                taken.0.insert(self.uid.into(), Some(version));
+                taken.0.insert(self.uid.clone(), Some(version));
             }
             None => {
-                taken.0.remove(self.uid);
+                taken.0.remove(&self.uid);
             }
         }
     }
@@ -352,5 +369,6 @@ fn reply(pod: &Pod, took: Duration) -> PodReply {
         port: pod.port,
         resource_version: pod.version,
         claim_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+        reserved: pod.reserved.clone(),
     }
 }

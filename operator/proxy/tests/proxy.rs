@@ -20,6 +20,8 @@ mod overload;
 mod pod;
 #[path = "proxy/queue.rs"]
 mod queue;
+#[path = "proxy/reserve.rs"]
+mod reserve;
 #[path = "proxy/retries.rs"]
 mod retries;
 #[path = "proxy/warm.rs"]

@@ -16,7 +16,7 @@ use crate::reference::ObjectRef;
 
 /// How long the proxy may wait for a free pod.
 const TIMEOUT_MS: u64 = 20_000;
-/// After a request that got no pod.
+/// After a request that got no pod, or one whose claim follows (within a second).
 const PAUSE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// UIDs of Functions for which a request is under way: one at a time each.
@@ -55,7 +55,13 @@ pub fn ask(context: &Arc<Context>, function: &Function, pods: u32, known: Vec<St
     let (context, ip, reference) = (Arc::clone(context), proxy.ip.clone(), ObjectRef::from_obj(function));
     tokio::spawn(async move {
         match context.peers.claim(&ip, &request).await {
-            Ok(pod) => debug!(function = %reference, pod = pod.name, "a pod to keep was claimed"),
+            Ok(pod) => {
+                debug!(function = %reference, pod = pod.name, "a pod to keep was claimed");
+                if pod.reserved.is_some() {
+                    // Its labels will say so in a moment: until then it would be asked for again.
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
             Err(error) => {
                 warn!(function = %reference, %error, "no pod to keep yet");
                 tokio::time::sleep(PAUSE).await;

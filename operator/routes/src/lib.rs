@@ -39,7 +39,7 @@ pub use host::{ClusterName, InCluster, host_name};
 pub use path::{BadPath, check_path};
 pub use pattern::{BadPattern, Pattern};
 pub use pod::Pod;
-pub use pods::{Changed, PodIndex};
+pub use pods::{Changed, Meant, PodIndex};
 pub use route::{Key, Methods, Param, Route, Target};
 pub use selector::selects;
 pub use table::{Listener, Match, Outcome, Table, Unserved};

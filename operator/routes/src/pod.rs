@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
 use kube::ResourceExt as _;
+use muon_crds::wire::Reserved;
 use muon_crds::words::{self, State};
 
 /// A pod of ours.
@@ -23,8 +24,13 @@ pub struct Pod {
     pub takes_env: bool,
     /// Its Environment.
     pub environment: Box<str>,
+    /// The pool that made it: the hash of its template.
+    pub pool: Option<Box<str>>,
     /// Its state label; none: absent or unknown, so it is left alone.
     pub state: Option<State>,
+    /// By whom it is set aside, and until when. A pod that has been taken out of a reservation keeps this, though its
+    /// state is `Claimed` here already, until its claim is made.
+    pub reserved: Option<Reserved>,
     /// The function it serves, by name.
     pub function: Option<Box<str>>,
     /// The UID of that Function, where the pod says it.
@@ -61,6 +67,14 @@ impl Pod {
             port: annotation(words::RUNTIME_PORT).and_then(|port| port.parse().ok()).unwrap_or(words::PORT_RUNTIME),
             takes_env: annotation(words::ENV_AT_LOAD).is_some_and(|word| word == "true"),
             environment: text(words::ENVIRONMENT)?,
+            pool: text(words::POOL),
+            reserved: (labels.get(words::STATE).map(String::as_str) == Some(State::Reserved.as_str())).then(|| {
+                Reserved {
+                    by: text(words::RESERVED_BY).unwrap_or_default(),
+                    // One that cannot be read is over.
+                    until: labels.get(words::RESERVED_UNTIL).and_then(|until| until.parse().ok()).unwrap_or(0),
+                }
+            }),
             state: labels.get(words::STATE).and_then(|state| State::parse(state)),
             function: text(words::FUNCTION),
             function_uid: annotation(words::FUNCTION_UID).map(|uid| uid.as_str().into()),
@@ -90,7 +104,13 @@ impl Pod {
         self.state == Some(State::Claimed) && !self.deleting
     }
 
-    fn is_up(&self) -> bool {
+    /// Its pool's ReplicaSet counts it, and it is not to go: free, or set aside.
+    pub fn is_in_pool(&self) -> bool {
+        !self.deleting && (self.state == Some(State::Free) || self.reserved.is_some())
+    }
+
+    /// It is ready and stays.
+    pub fn is_up(&self) -> bool {
         self.ready && !self.deleting && self.ip.is_some()
     }
 

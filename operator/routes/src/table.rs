@@ -183,6 +183,11 @@ impl Table {
         self.functions.len()
     }
 
+    /// All of them.
+    pub fn each_function(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.functions.values()
+    }
+
     /// Chooses a function of the route; `random` decides among several, by their weights.
     pub fn choose(&self, route: &Route, random: u64) -> Result<&Arc<Function>, Unserved> {
         let function = match &route.target {

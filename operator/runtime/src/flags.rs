@@ -93,6 +93,10 @@ pub(crate) struct ProxyFlags {
     /// Seconds that requests in flight have left at shutdown.
     #[arg(long, env = "MUON_DRAIN_SECONDS", default_value_t = 75)]
     pub(crate) drain_seconds: u64,
+    /// Pods of each Environment that this proxy sets aside, so that a cold request waits for no write to the API server;
+    /// one always stays free. 0 sets none aside.
+    #[arg(long, env = "MUON_RESERVE", default_value_t = 1)]
+    pub(crate) reserve: usize,
     /// Bytes that a request's body may have; beyond them it is refused with 413.
     #[arg(long, env = "MUON_MAX_BODY_BYTES", default_value_t = 1 << 30)]
     pub(crate) max_body_bytes: u64,

@@ -76,6 +76,7 @@ fn config(flags: &ProxyFlags) -> Config {
         access_log: flags.access_log,
         max_connections: Config::connections_within(flags.memory_bytes),
         max_body_bytes: flags.max_body_bytes,
+        reserve: flags.reserve,
         drain_delay: Duration::from_secs(flags.drain_delay_seconds),
         drain_timeout: Duration::from_secs(flags.drain_seconds),
         ..Config::new(flags.identity.pod_name.clone(), flags.store_url.clone())

@@ -13,7 +13,8 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
     let count = |keep: &dyn Fn(&crate::SeenPod) -> bool| {
         i32::try_from(observed.pods.iter().filter(|pod| pod.counts() && keep(pod)).count()).unwrap_or(i32::MAX)
     };
-    let is_free = |pod: &crate::SeenPod| pod.ready && pod.state() == Some(State::Free);
+    // What proxies have set aside is free still: no function has it.
+    let is_free = |pod: &crate::SeenPod| pod.ready && matches!(pod.state(), Some(State::Free | State::Reserved));
     let free = match outcome {
         Ok(valid) => count(&|pod| is_free(pod) && pod.pool.as_deref() == Some(valid.template_hash.as_str())),
         Err(_) => count(&is_free),

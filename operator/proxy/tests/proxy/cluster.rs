@@ -13,10 +13,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1;
-use muon_crds::wire::Failure;
+use muon_crds::wire::{Failure, Reserved};
+use muon_crds::words;
 use muon_crds::{Function, HTTPTrigger};
 use muon_order::Signer;
-use muon_proxy::{Change, Claim, ClaimError, ClaimRequest, Claimer, Config, Listeners, Peer, Proxy};
+use muon_proxy::{
+    Change, Claim, ClaimError, ClaimRequest, Claimer, Config, Listeners, Peer, Proxy, ReserveRequest, Step,
+};
 use muon_routes::Event;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,6 +32,7 @@ use crate::pod::{AGENT_PORT, Pod, RUNTIME_PORT};
 pub struct Cluster {
     state: Mutex<State>,
     pub claims: Mutex<Vec<ClaimRequest>>,
+    pub reserves: Mutex<Vec<ReserveRequest>>,
     /// Answers that claims get before the cluster decides, in order.
     pub claim_errors: Mutex<Vec<Result<Claim, ClaimError>>>,
     /// One permit per claim that may be answered.
@@ -76,7 +80,13 @@ impl Node {
 }
 
 pub fn config(name: &str) -> Config {
-    Config { agent_port: AGENT_PORT, drain_delay: Duration::ZERO, ..Config::new(name, "http://store.test:8080") }
+    // What is reserved is written ahead of requests: most tests count what requests write.
+    Config {
+        agent_port: AGENT_PORT,
+        reserve: 0,
+        drain_delay: Duration::ZERO,
+        ..Config::new(name, "http://store.test:8080")
+    }
 }
 
 impl Cluster {
@@ -84,6 +94,7 @@ impl Cluster {
         Arc::new_cyclic(|this| Self {
             state: Mutex::default(),
             claims: Mutex::default(),
+            reserves: Mutex::default(),
             claim_errors: Mutex::default(),
             claim_gate: Semaphore::new(Semaphore::MAX_PERMITS),
             tell_claims: AtomicBool::new(true),
@@ -257,14 +268,13 @@ impl Cluster {
             let mut state = self.state.lock().unwrap();
             let version = Self::version(&mut state);
             let Some(pod) = state.pods.get_mut(&request.pod_uid) else { return Ok(Claim::Lost) };
-            if pod["metadata"]["labels"]["muon.dev/state"] != "free" {
+            if !is(pod, request.reserved.as_ref()) {
                 return Ok(Claim::Lost);
             }
+            set_reserved(pod, "claimed", None);
             merge(
                 &mut pod["metadata"]["labels"],
-                json!({
-                    "muon.dev/state": "claimed", "muon.dev/function": request.function, "muon.dev/revision": request.revision,
-                }),
+                json!({"muon.dev/function": request.function, "muon.dev/revision": request.revision}),
             );
             pod["metadata"]["annotations"]["muon.dev/function-uid"] = json!(request.function_uid);
             pod["metadata"]["resourceVersion"] = json!(version.to_string());
@@ -277,12 +287,74 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    fn change(&self, request: ReserveRequest) -> Result<Claim, ClaimError> {
+        self.reserves.lock().unwrap().push(request.clone());
+        let (pod, version) = {
+            let mut state = self.state.lock().unwrap();
+            let version = Self::version(&mut state);
+            let Some(pod) = state.pods.get_mut(&request.pod_uid) else { return Ok(Claim::Lost) };
+            let (from, name, to) = match &request.step {
+                Step::Reserve(reserved) => (None, "reserved", Some(reserved)),
+                Step::Return(reserved) => (Some(reserved), "free", None),
+                Step::Retire(reserved) => (Some(reserved), "retiring", Some(reserved)),
+            };
+            if !is(pod, from) {
+                return Ok(Claim::Lost);
+            }
+            set_reserved(pod, name, to);
+            pod["metadata"]["resourceVersion"] = json!(version.to_string());
+            (pod.clone(), version)
+        };
+        self.tell(|| Change::Pod(Event::Apply(object::<v1::Pod>(&pod))));
+        Ok(Claim::Won { resource_version: version })
+    }
+
+    /// The pod's state label.
+    pub fn state_of(&self, name: &str) -> String {
+        let state = self.state.lock().unwrap();
+        state.pods[&format!("uid-{name}")]["metadata"]["labels"]["muon.dev/state"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Whether the pod is reserved like that, or free.
+fn is(pod: &Value, reserved: Option<&Reserved>) -> bool {
+    let labels = &pod["metadata"]["labels"];
+    match reserved {
+        None => labels["muon.dev/state"] == "free",
+        Some(reserved) => {
+            labels["muon.dev/state"] == "reserved"
+                && labels[words::RESERVED_BY] == *reserved.by
+                && labels[words::RESERVED_UNTIL].as_str() == Some(&*reserved.until.to_string())
+        }
+    }
+}
+
+fn set_reserved(pod: &mut Value, state: &str, reserved: Option<&Reserved>) {
+    let labels = pod["metadata"]["labels"].as_object_mut().unwrap();
+    labels.insert(words::STATE.into(), state.into());
+    for (key, value) in [
+        (words::RESERVED_BY, reserved.map(|reserved| reserved.by.to_string())),
+        (words::RESERVED_UNTIL, reserved.map(|reserved| reserved.until.to_string())),
+    ] {
+        match value {
+            Some(value) => labels.insert(key.into(), value.into()),
+            None => labels.remove(key),
+        };
+    }
+}
+
 struct ClusterClaimer(Arc<Cluster>);
 
 impl Claimer for ClusterClaimer {
     fn claim(&self, request: ClaimRequest) -> BoxFuture<'_, Result<Claim, ClaimError>> {
         let cluster = self.0.this.upgrade().unwrap();
         Box::pin(async move { cluster.decide(request).await })
+    }
+
+    fn reserve(&self, request: ReserveRequest) -> BoxFuture<'_, Result<Claim, ClaimError>> {
+        let cluster = self.0.this.upgrade().unwrap();
+        Box::pin(async move { cluster.change(request) })
     }
 }
 

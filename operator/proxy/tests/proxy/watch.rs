@@ -150,6 +150,13 @@ async fn a_proxy_is_ready_when_all_lists_were_complete() {
         ) -> futures::future::BoxFuture<'_, Result<muon_proxy::Claim, muon_proxy::ClaimError>> {
             Box::pin(std::future::pending())
         }
+
+        fn reserve(
+            &self,
+            _: muon_proxy::ReserveRequest,
+        ) -> futures::future::BoxFuture<'_, Result<muon_proxy::Claim, muon_proxy::ClaimError>> {
+            Box::pin(std::future::pending())
+        }
     }
     let proxy = muon_proxy::Proxy::new(
         crate::cluster::config("proxy-a"),

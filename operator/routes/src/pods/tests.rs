@@ -99,3 +99,77 @@ fn a_pod_that_was_told_of_yields_to_what_is_known() {
     assert!(index.told(told).is_none());
     assert_eq!(of(&index), [("p", false)]);
 }
+
+fn reserved(name: &str, version: u64) -> v1::Pod {
+    let labels =
+        json!({"muon.dev/state": "reserved", "muon.dev/reserved-by": "proxy-a", "muon.dev/reserved-until": "300"});
+    pod(name, version, labels)
+}
+
+fn meant() -> Meant {
+    Meant { function: "hello".into(), function_uid: "uid-hello".into(), revision: "r1".into() }
+}
+
+#[test]
+fn a_taken_pod_is_its_functions_until_the_watch_shows_it_as_anything_but_reserved() {
+    let mut index = PodIndex::default();
+    index.apply(Event::Apply(reserved("p", 1)));
+    assert_eq!((free(&index), of(&index), index.pool("demo", "python").count()), (vec![], vec![], 1));
+    let changed = index.take("uid-p", meant()).unwrap();
+    assert_eq!(changed.functions().collect::<Vec<_>>(), ["hello.demo"]);
+    // Whatever else changes of it.
+    index.apply(Event::Apply(reserved("p", 2)));
+    assert_eq!(of(&index), [("p", true)]);
+    index.apply(Event::Apply(pod("p", 3, json!({"muon.dev/state": "retiring"}))));
+    assert_eq!((of(&index), index.pool("demo", "python").count()), (vec![], 0));
+    index.apply(Event::Apply(reserved("p", 4)));
+    assert_eq!(of(&index), [], "what it was taken for is over");
+}
+
+#[test]
+fn a_taken_pod_is_claimed_or_released() {
+    let mut index = PodIndex::default();
+    for name in ["p", "q"] {
+        index.apply(Event::Apply(reserved(name, 1)));
+        index.take(&format!("uid-{name}"), meant());
+    }
+    assert!(index.release("uid-p").is_some());
+    assert_eq!(of(&index), [("q", true)]);
+    assert!(index.release("uid-p").is_none(), "once");
+    assert!(index.claimed("uid-q", "hello", "uid-hello", "r1", 5).is_some());
+    assert!(index.get("uid-q").unwrap().reserved.is_none());
+    assert!(index.release("uid-q").is_none(), "it is claimed");
+    assert!(index.take("uid-q", meant()).is_none(), "it is not reserved");
+}
+
+#[test]
+fn a_taken_pod_that_another_proxy_tells_of_is_known_before_and_after_the_watch_shows_it() {
+    for watch_first in [true, false] {
+        let mut index = PodIndex::default();
+        if watch_first {
+            index.apply(Event::Apply(reserved("p", 2)));
+        }
+        let mut told = Pod::of(&reserved("p", 2)).unwrap();
+        told.state = Some(State::Claimed);
+        (told.function, told.function_uid, told.revision) =
+            (Some("hello".into()), Some("uid-hello".into()), Some("r1".into()));
+        assert!(index.told(told.clone()).is_some());
+        index.apply(Event::Apply(reserved("p", 3)));
+        assert_eq!(of(&index), [("p", true)], "watch first: {watch_first}");
+        index.apply(Event::Apply(pod("p", 4, json!({"muon.dev/state": "draining", "muon.dev/function": "hello"}))));
+        assert!(index.told(told).is_none(), "it is late");
+        assert_eq!(of(&index), [("p", false)]);
+    }
+}
+
+#[test]
+fn a_reservation_is_known_before_the_watch_tells_it() {
+    let mut index = PodIndex::default();
+    index.apply(Event::Apply(pod("p", 1, json!({"muon.dev/state": "free"}))));
+    let mine = Reserved { by: "proxy-a".into(), until: 300 };
+    assert!(index.reserved("uid-p", Some(mine.clone()), 2).is_some());
+    assert_eq!((free(&index), index.get("uid-p").unwrap().reserved.clone()), (vec![], Some(mine)));
+    assert!(index.reserved("uid-p", None, 3).unwrap().freed());
+    assert!(index.reserved("uid-p", None, 2).is_none(), "an old answer undid what came later");
+    assert_eq!(free(&index), ["p"]);
+}
