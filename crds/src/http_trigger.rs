@@ -54,6 +54,7 @@ pub struct HTTPTriggerSpec {
     #[x_kube(validation = Rule::new("self.startsWith('/')").message("path: must begin with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("path: must not contain '//', '.' or '..' segments"))]
     #[x_kube(validation = Rule::new("!self.matches('[{][^/]*[{]')").message("path: at most one parameter in a segment"))]
+    #[x_kube(validation = Rule::new("!self.matches('[^/][{]|[}][^/]')").message("path: a parameter is a whole segment: /users/{id}, not /users/x-{id}"))]
     #[x_kube(validation = Rule::new("self.split('{').all(p, self.indexOf('{' + p.split('}')[0] + '}') == self.lastIndexOf('{' + p.split('}')[0] + '}'))").message("path: parameters must have different names"))]
     pub path: Option<String>,
     /// All paths below this one; must begin and end with `/`.
@@ -65,6 +66,7 @@ pub struct HTTPTriggerSpec {
     #[x_kube(validation = Rule::new("self.startsWith('/') && self.endsWith('/')").message("pathPrefix: must begin and end with '/'"))]
     #[x_kube(validation = Rule::new("!self.contains('//') && !self.split('/').exists(p, p == '..' || p == '.')").message("pathPrefix: must not contain '//', '.' or '..' segments"))]
     #[x_kube(validation = Rule::new("!self.matches('[{][^/]*[{]')").message("pathPrefix: at most one parameter in a segment"))]
+    #[x_kube(validation = Rule::new("!self.matches('[^/][{]|[}][^/]')").message("pathPrefix: a parameter is a whole segment: /users/{id}, not /users/x-{id}"))]
     #[x_kube(validation = Rule::new("self.split('{').all(p, self.indexOf('{' + p.split('}')[0] + '}') == self.lastIndexOf('{' + p.split('}')[0] + '}'))").message("pathPrefix: parameters must have different names"))]
     pub path_prefix: Option<String>,
     /// Methods that it answers; absent: all.

@@ -18,6 +18,7 @@ pub mod function;
 pub mod http_trigger;
 pub mod names;
 pub mod package;
+pub mod pods;
 pub mod scaling;
 pub mod values;
 pub mod wire;

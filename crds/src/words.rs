@@ -72,8 +72,11 @@ pub const FUNCTIONS_SERVICE: &str = "muon-functions";
 /// Name of the Secret (key `seed`, 32 bytes) and of the ConfigMap (key `public`, base64) in Muon's own namespace.
 pub const ORDER_KEY: &str = "muon-order-key";
 
-/// Directory of the unpacked package in a function pod; the runtime mounts it read-only.
-pub const CODE_DIR: &str = "/userfunc";
+/// Directory in a function pod that belongs to the runtime: foreign ones leave notes there, and those of the first
+/// contract look in it for their code.
+pub const USER_DIR: &str = "/userfunc";
+/// Directory of the unpacked package, inside that one; the runtime mounts it read-only.
+pub const CODE_DIR: &str = "/userfunc/code";
 /// Directory where the agent keeps the order it accepted; the runtime does not mount it.
 pub const AGENT_DIR: &str = "/var/lib/muon-agent";
 

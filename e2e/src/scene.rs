@@ -11,7 +11,7 @@ use muon_crds::{Environment, Function, HTTPTrigger, words};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, SYSTEM};
 use crate::manifest;
 use crate::route::Route;
 use crate::space::{READY_WITHIN, Space};
@@ -133,6 +133,20 @@ impl Scene {
         Route::new(&format!("http://{ip}:{port}"), host)
     }
 
+    /// The route at each ready proxy itself, with neither the Ingress controller nor a Service between.
+    pub async fn at_each_proxy(&self, route: &Route) -> Vec<Route> {
+        let proxies = self.parts("proxy").await;
+        let ready = proxies.iter().filter(|pod| is_ready(pod)).filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
+        ready.map(|ip| Route::new(&format!("http://{ip}:{}", words::PORT_GATEWAY), &route.host)).collect()
+    }
+
+    /// The pods of a part of Muon's own: `operator`, `proxy`, `store`.
+    pub async fn parts(&self, component: &str) -> Vec<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), SYSTEM);
+        let labels = format!("{}={component},{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON);
+        pods.list(&ListParams::default().labels(&labels)).await.expect("the API server answers").items
+    }
+
     /// Deletes a function and the route of its name, and waits until its pods are gone.
     pub async fn drop_function(&self, name: &str) {
         self.delete::<HTTPTrigger>(name).await;
@@ -235,7 +249,5 @@ pub fn python(name: &str, code: &str, more: Value) -> Value {
 
 /// Whether the pod's `Ready` condition is true, and it stays.
 pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    muon_crds::pods::is_ready_and_stays(pod)
 }

@@ -62,6 +62,10 @@ RECIPES = (
 )
 NAMES = tuple(recipe.name for recipe in RECIPES)
 
+# What no installation needs.
+TEST_RECIPES = (Recipe("e2e/foreign", CLONE / "e2e" / "images" / "foreign"),)
+TEST_NAMES = tuple(recipe.name for recipe in TEST_RECIPES)
+
 
 class Builder(Protocol):
     """What makes an archive when none is there: buildah, or a test's stand-in."""
@@ -138,10 +142,10 @@ def order_for(recipe: Recipe, files: Mapping[str, Path], image: Image) -> Order:
 
 
 def recipe_of(name: str) -> Recipe:
-    for recipe in RECIPES:
+    for recipe in RECIPES + TEST_RECIPES:
         if recipe.name == name:
             return recipe
-    raise Failure(f"there is no image {name}: the images are {', '.join(NAMES)}")
+    raise Failure(f"there is no image {name}: the images are {', '.join(NAMES + TEST_NAMES)}")
 
 
 def inputs(recipe: Recipe, binaries: Mapping[str, Path]) -> dict[str, Path]:

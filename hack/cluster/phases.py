@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, counts, diagnostics, images, install, lifecycle, prerequisites, products
+from . import cache, counts, diagnostics, images, imports, install, lifecycle, prerequisites, products
 from .bringup import bring_up, build_images, write_status
 from .counts import Counts
 from .failure import Failure
@@ -105,7 +105,7 @@ class Phases:
         report.step.note("programs of the node")
         products.kubenode()
         products.coredns()
-        build_images(images.NAMES)
+        build_images(images.NAMES + images.TEST_NAMES)
         return Counts(passed=1)
 
     def install(self, report: Report) -> Counts:
@@ -129,11 +129,14 @@ class Phases:
     def e2e(self, report: Report) -> Counts:
         """Everything together, as a user's client sees it."""
         known = write_status(self.instance)
+        foreign = build_images(images.TEST_NAMES)["e2e/foreign"]
+        imports.import_images(self.instance, [foreign])
         environment = {
             "KUBECONFIG": known["kubeconfig"],
             "MUON_INGRESS": known["ingress"],
             "MUON_STATUS_JSON": str(self.instance.status_file),
             "MUON_KUBENODE": str(products.kubenode()),
+            "MUON_FOREIGN_IMAGE": foreign.reference,
         }
         outcome = self._cargo_test(["--package", "muon-e2e", *_targets("e2e")], report, environment)
         if outcome.failed:

@@ -4,6 +4,7 @@ use futures::future::join_all;
 use kube::ResourceExt as _;
 use muon_crds::words;
 use muon_e2e::audit::{Entry, Mark};
+use muon_e2e::route::Reply;
 use muon_e2e::scene::{Scene, is_ready};
 use muon_e2e::space::READY_WITHIN;
 use muon_e2e::wait::until;
@@ -37,17 +38,21 @@ async fn e2e_cold_then_warm() {
 }
 
 #[tokio::test]
-async fn e2e_fifty_first_requests_make_one_claim() {
+async fn e2e_fifty_first_requests_at_two_proxies_make_one_claim() {
     let _cluster = together().await;
     let scene = Scene::open("burst", json!({"min": 3, "max": 6})).await;
-    let code = "import asyncio\n\nasync def main():\n    await asyncio.sleep(0.2)\n    return 'ok'\n";
+    let code =
+        "import asyncio, os\n\nasync def main():\n    await asyncio.sleep(0.2)\n    return os.environ['HOSTNAME']\n";
     let route = scene.python("burst", code, json!({"concurrency": 100})).await;
     scene.free("python", 3).await;
     let mark = scene.cluster.audit().mark();
-    let replies = join_all((0..50).map(|_| route.get("/"))).await;
-    for reply in &replies {
-        reply.ok();
-    }
+    let proxies = scene.at_each_proxy(&route).await;
+    assert!(proxies.len() >= 2, "two proxies by default");
+    let replies = join_all((0..50).map(|n| proxies[n % 2].get("/"))).await;
+    let mut served: Vec<String> = replies.iter().map(Reply::ok).collect();
+    served.sort();
+    served.dedup();
+    assert_eq!(served.len(), 1, "one pod serves them all: {served:?}");
     scene.claimed("burst", 1).await;
     let told: Vec<String> = claims(&scene, mark).iter().map(Entry::to_string).collect();
     assert_eq!(told.len(), 1, "{told:#?}");

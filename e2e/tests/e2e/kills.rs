@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, ListParams};
-use muon_e2e::cluster::{Cluster, SYSTEM};
+use kube::api::Api;
+use muon_e2e::cluster::Cluster;
 use muon_e2e::load::{Load, Shot, none_lost};
 use muon_e2e::route::Route;
 use muon_e2e::scene::{Scene, is_ready};
@@ -26,12 +26,6 @@ async fn warm(name: &str) -> (Scene, Route) {
     route.get("/").await.ok();
     scene.claimed("warm", 1).await;
     (scene, route)
-}
-
-async fn parts(scene: &Scene, component: &str) -> Vec<Pod> {
-    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), SYSTEM);
-    let labels = format!("app.kubernetes.io/component={component},app.kubernetes.io/part-of=muon");
-    pods.list(&ListParams::default().labels(&labels)).await.expect("the API server answers").items
 }
 
 /// The id and the restarts of a pod's container, a native sidecar among them.
@@ -77,7 +71,7 @@ async fn kill(scene: &Scene, route: &Route, pods: &[Pod], name: &str) -> (Vec<Sh
 async fn e2e_operators_killed_under_load() {
     let _cluster = alone().await;
     let (scene, route) = warm("operator").await;
-    let operators = parts(&scene, "operator").await;
+    let operators = scene.parts("operator").await;
     assert!(!operators.is_empty());
     let (shots, ..) = kill(&scene, &route, &operators, "operator").await;
     none_lost(&shots);
@@ -90,7 +84,7 @@ async fn e2e_operators_killed_under_load() {
 async fn e2e_proxy_killed_under_load() {
     let _cluster = alone().await;
     let (scene, route) = warm("proxy").await;
-    let proxies = parts(&scene, "proxy").await;
+    let proxies = scene.parts("proxy").await;
     assert!(proxies.len() >= 2, "two proxies by default");
     let (shots, before, after) = kill(&scene, &route, &proxies[..1], "proxy").await;
     // What was inside the killed process had been sent before it was gone, and was not answered when it was killed.

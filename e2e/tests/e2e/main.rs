@@ -5,11 +5,13 @@
 
 mod bursts;
 mod cold;
+mod foreign;
 mod idle;
 mod kills;
 mod ownership;
 mod pools;
 mod reserves;
+mod rolls;
 mod runtime;
 mod samples;
 mod streams;

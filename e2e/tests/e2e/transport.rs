@@ -95,7 +95,7 @@ fn large() -> Vec<u8> {
 }
 
 /// The same bytes without a length: chunks as they come.
-fn chunked(body: &[u8]) -> reqwest::Body {
+pub(crate) fn chunked(body: &[u8]) -> reqwest::Body {
     let chunks: Vec<Result<Vec<u8>, std::io::Error>> = body.chunks(100_000).map(|part| Ok(part.to_vec())).collect();
     reqwest::Body::wrap_stream(futures::stream::iter(chunks))
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   proxy ── POST /v1/load ──► agent ── GET blob (order as header) ──► store
-//!                                │ verify digest, unpack confined into /userfunc
+//!                                │ verify digest, unpack confined into /userfunc/code
 //!                                └── POST /v2/specialize (loopback) ──► runtime ◄── requests, straight from the proxy
 //! ```
 //!

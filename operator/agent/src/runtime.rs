@@ -28,9 +28,17 @@ pub enum Loaded {
     Before,
 }
 
-/// Asks `/healthz`. The connection is returned so that it can be kept: it breaks when the runtime ends. Any answer but
-/// 503 means up: images exist that know no `/healthz` and answer something else before they are loaded.
-pub async fn healthy(address: SocketAddr) -> Result<Connection, CallError> {
+/// A runtime that is up.
+pub struct Up {
+    /// It breaks when the runtime ends, so it can be kept to know of that.
+    pub connection: Connection,
+    /// It knows `/healthz`.
+    pub knows_health: bool,
+}
+
+/// Asks `/healthz`. Any answer but 503 means up: images exist that know no `/healthz` and answer something else before
+/// they are loaded.
+pub async fn healthy(address: SocketAddr) -> Result<Up, CallError> {
     let mut connection = Connection::open(address).await?;
     let answer = connection.send(request(Method::GET, address, "/healthz", "text/plain", Bytes::new())).await?;
     let status = answer.status();
@@ -39,7 +47,7 @@ pub async fn healthy(address: SocketAddr) -> Result<Connection, CallError> {
         let error = std::io::Error::other("the runtime says that it is not available");
         return Err(CallError::Connect(error));
     }
-    Ok(connection)
+    Ok(Up { connection, knows_health: status.is_success() })
 }
 
 /// Has the runtime import the package at `path`, by the second contract, or the first where it does not know that.

@@ -23,7 +23,7 @@ pub struct Settings {
     pub runtime: SocketAddr,
     /// The load to do at start, in an own Deployment's pod (`MUON_MODE=deployment`, `MUON_LOAD`); none in a pool's.
     pub template: Option<LoadRequest>,
-    /// Where packages are unpacked (`MUON_CODE_DIR`, /userfunc).
+    /// Where packages are unpacked (`MUON_CODE_DIR`, /userfunc/code); runtimes of the first contract look beside it.
     pub code_dir: PathBuf,
     /// Where the accepted order is kept (`MUON_AGENT_DIR`, /var/lib/muon-agent).
     pub agent_dir: PathBuf,

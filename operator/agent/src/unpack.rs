@@ -27,7 +27,7 @@ use tree::Tree;
 
 /// The unpacked package's name inside the code directory.
 pub const PACKAGE: &str = "deployarchive";
-/// Where a runtime of the first contract looks for its code, inside the code directory.
+/// Where a runtime of the first contract looks for its code, beside the code directory.
 pub const V1_NAME: &str = "user";
 const STAGING: &str = ".staging";
 
@@ -58,11 +58,15 @@ pub fn unpack(archive: Archive, code_dir: &Path, limits: Limits, until: Instant)
 /// Makes the package reachable under the name that the first contract's runtimes read: the single file where the
 /// package has one, the directory otherwise.
 pub fn link_for_v1(code_dir: &Path) -> io::Result<()> {
-    let root = Dir::open_ambient_dir(code_dir, ambient_authority())?;
-    let target = match single_file(&root)? {
-        Some(name) => Path::new(PACKAGE).join(name),
-        None => PathBuf::from(PACKAGE),
+    let (Some(parent), Some(code)) = (code_dir.parent(), code_dir.file_name()) else {
+        return Err(io::Error::other(format!("{} has no directory around it", code_dir.display())));
     };
+    let package = Path::new(code).join(PACKAGE);
+    let target = match single_file(&Dir::open_ambient_dir(code_dir, ambient_authority())?)? {
+        Some(name) => package.join(name),
+        None => package,
+    };
+    let root = Dir::open_ambient_dir(parent, ambient_authority())?;
     remove(&root, V1_NAME)?;
     root.symlink(target, V1_NAME)
 }

@@ -39,8 +39,8 @@ fn signer() -> Signer {
 impl Agent {
     fn start(runtime: u16, more: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (code, kept) = (dir.path().join("userfunc"), dir.path().join("agent"));
-        std::fs::create_dir(&code).unwrap();
+        let (code, kept) = (dir.path().join("userfunc/code"), dir.path().join("agent"));
+        std::fs::create_dir_all(&code).unwrap();
         std::fs::create_dir(&kept).unwrap();
         // Free a moment ago; the agent itself does not choose ports.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -158,7 +158,7 @@ async fn a_pod_is_loaded_from_the_store_and_stops_when_told() {
         totals.push((began.elapsed().as_micros(), body.clone()));
         let report: LoadReport = serde_json::from_str(&body).unwrap();
         assert!(status == 200 && !report.already, "{status} {body}");
-        let code = agent._dir.path().join("userfunc/deployarchive/main.py");
+        let code = agent._dir.path().join("userfunc/code/deployarchive/main.py");
         assert!(std::fs::read_to_string(code).unwrap().starts_with("def main"));
         println!("RSS {before} KiB at rest, {} KiB after a load", agent.resident_kib());
         agent.wait_until_ready();

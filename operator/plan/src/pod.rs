@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!   pod ├─ agent    fetches, verifies, unpacks, loads, drains
-//!       │    rw /userfunc   rw /var/lib/muon-agent
+//!       │    rw /userfunc   rw /userfunc/code   rw /var/lib/muon-agent
 //!       └─ runtime  (the Environment's image)   runs the code
-//!            ro /userfunc   rw /tmp   + the function's env and volumes, in its own pods
+//!            rw /userfunc   ro /userfunc/code   rw /tmp   + the function's env and volumes, in its own pods
 //! ```
 //! In a pool the agent is a native sidecar: it starts first and is told to end last. Nobody waits for such a pod to start. For a
 //! pod of a function's own somebody does, and kubelet makes what follows an init container (a native sidecar is one) only at its
@@ -26,7 +26,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use muon_crds::EnvironmentSpec;
 use muon_crds::wire::LoadRequest;
-use muon_crds::words::{AGENT_DIR, CODE_DIR, ENV_AT_LOAD, PORT_AGENT, RUNTIME_PORT};
+use muon_crds::words::{AGENT_DIR, CODE_DIR, ENV_AT_LOAD, PORT_AGENT, RUNTIME_PORT, USER_DIR};
 
 use crate::settings::Settings;
 pub use values::{BadValue, Values, values};
@@ -40,6 +40,7 @@ const TMP_DIR: &str = "/tmp";
 /// Bounds of the writable volumes, above the agent's own: it fetches at most 64 MiB and unpacks less than this. A
 /// function's scratch space has an end too.
 const CODE_SIZE: &str = "1Gi";
+const USER_SIZE: &str = "1Gi";
 const TMP_SIZE: &str = "1Gi";
 const AGENT_SIZE: &str = "128Mi";
 /// Between the end of what the runtime may take to finish its requests and the kill.
@@ -129,7 +130,7 @@ fn template(
     containers: Vec<Container>,
 ) -> PodTemplateSpec {
     let pull = |name: &String| LocalObjectReference { name: name.clone() };
-    let ours = [("code", CODE_SIZE), ("agent", AGENT_SIZE), ("tmp", TMP_SIZE)];
+    let ours = [("userfunc", USER_SIZE), ("code", CODE_SIZE), ("agent", AGENT_SIZE), ("tmp", TMP_SIZE)];
     let volumes = ours.into_iter().map(|(name, size)| scratch(name, size)).chain(values.volumes.iter().cloned());
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -187,7 +188,11 @@ fn agent(base: &Base, begin: Vec<EnvVar>) -> Container {
             ..ResourceRequirements::default()
         }),
         security_context: Some(security::container(true)),
-        volume_mounts: Some(vec![mount("code", CODE_DIR, false), mount("agent", AGENT_DIR, false)]),
+        volume_mounts: Some(vec![
+            mount("userfunc", USER_DIR, false),
+            mount("code", CODE_DIR, false),
+            mount("agent", AGENT_DIR, false),
+        ]),
         ..Container::default()
     }
 }
@@ -198,7 +203,7 @@ fn runtime(base: &Base, values: &Values) -> Container {
     // The user's own word about one of them wins.
     env.retain(|ours| values.env.iter().all(|theirs| theirs.name != ours.name));
     env.extend(values.env.iter().cloned());
-    let mut mounts = vec![mount("code", CODE_DIR, true)];
+    let mut mounts = vec![mount("userfunc", USER_DIR, false), mount("code", CODE_DIR, true)];
     if values.mounts.iter().all(|theirs| theirs.mount_path.trim_end_matches('/') != TMP_DIR) {
         mounts.push(mount("tmp", TMP_DIR, false));
     }

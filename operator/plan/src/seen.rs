@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use muon_crds::pods;
 use muon_crds::words::{self, State};
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +84,7 @@ impl SeenPod {
             own: label(words::MODE).is_some(),
             assigned: pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
             phase: status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Pending".to_owned()),
-            ready: status.is_some_and(|status| {
-                status.conditions.iter().flatten().any(|found| found.type_ == "Ready" && found.status == "True")
-            }),
+            ready: pods::is_ready(pod),
             terminating: pod.metadata.deletion_timestamp.is_some(),
             trouble: trouble(pod),
         }

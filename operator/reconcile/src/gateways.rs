@@ -8,6 +8,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::{Client, ResourceExt as _};
+use muon_crds::pods;
 use muon_crds::words::{self, FUNCTIONS_SERVICE, GATEWAY_SERVICE, manager};
 use muon_plan::gateway::{self, Observed, Proxy};
 use muon_plan::meta::Component;
@@ -18,7 +19,6 @@ use crate::apply::{Applier, ApplyError, Ours};
 use crate::cache::{Cache, is_controlled_by};
 use crate::metrics::Metrics;
 use crate::place::namespace_of;
-use crate::proxies::is_ready;
 use crate::reference::ObjectRef;
 use crate::writes::Writes;
 
@@ -213,7 +213,7 @@ fn proxy(pod: &Pod) -> Option<Proxy> {
         uid: pod.uid().unwrap_or_default(),
         ips,
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
-        ready: is_ready(pod),
+        ready: pods::is_ready(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
     })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use muon_crds::pods;
 use muon_crds::wire::{Activity, PodReply, PodRequest};
 use muon_crds::words::{self, header};
 use muon_order::{Order, Peer, Signer};
@@ -135,23 +136,12 @@ fn proxy(pod: &Pod) -> Option<Proxy> {
     let status = pod.status.as_ref()?;
     let over = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let ip = status.pod_ip.clone().filter(|ip| !ip.is_empty() && !over)?;
-    Some(Proxy {
-        uid: pod.uid()?,
-        name: pod.name_any(),
-        ip,
-        ready: pod.metadata.deletion_timestamp.is_none() && is_ready(pod),
-    })
+    Some(Proxy { uid: pod.uid()?, name: pod.name_any(), ip, ready: pods::is_ready_and_stays(pod) })
 }
 
 /// Selects the proxies' pods in Muon's own namespace.
 pub fn selector() -> String {
     format!("{}=proxy,{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON)
-}
-
-/// Whether the pod's `Ready` condition is true.
-pub fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Keeps one poll running for each proxy; looks at the pods again whenever `changed` says so. Never ends.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1;
 use kube::ResourceExt as _;
+use muon_crds::pods;
 use muon_crds::wire::Reserved;
 use muon_crds::words::{self, State};
 
@@ -56,9 +57,7 @@ impl Pod {
         let text = |key: &str| labels.get(key).map(|value| Box::from(value.as_str()));
         let annotation = |key: &str| pod.annotations().get(key);
         let status = pod.status.as_ref();
-        let ready = status.and_then(|status| status.conditions.as_ref()).and_then(|conditions| {
-            conditions.iter().find(|condition| condition.type_ == "Ready" && condition.status == "True")
-        });
+        let ready = pods::ready_condition(pod);
         Some(Self {
             uid: pod.uid()?.into(),
             namespace: pod.namespace()?.into(),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use muon_proxy::AccessLog;
 
 /// Functions as a service on Kubernetes.
@@ -68,7 +68,25 @@ pub(crate) struct OperatorFlags {
     /// Seconds after which another replica may take over when this one no longer renews its lease.
     #[arg(long, env = "MUON_LEASE_SECONDS", default_value_t = 10)]
     pub(crate) lease_seconds: u64,
+    /// `imagePullPolicy` of both containers of function pods.
+    #[arg(long, env = "MUON_IMAGE_PULL_POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub(crate) image_pull_policy: String,
+    /// Bytes that a Package's archive may have; agents fetch none above 64 MiB.
+    #[arg(long, env = "MUON_MAX_ARCHIVE_BYTES", default_value_t = MAX_ARCHIVE, value_parser = value_parser!(u64).range(1..=MAX_ARCHIVE))]
+    pub(crate) max_archive_bytes: u64,
+    /// Seconds that fetching one archive may take.
+    #[arg(long, env = "MUON_ARCHIVE_DEADLINE_SECONDS", default_value_t = 120, value_parser = value_parser!(u64).range(1..=3600))]
+    pub(crate) archive_deadline_seconds: u64,
+    /// Objects of one kind that are reconciled at once.
+    #[arg(long, env = "MUON_CONCURRENCY", default_value_t = 16, value_parser = value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    /// Milliseconds between two looks for idle pods.
+    #[arg(long, env = "MUON_IDLE_TICK_MS", default_value_t = 1000, value_parser = value_parser!(u64).range(100..=60_000))]
+    pub(crate) idle_tick_ms: u64,
 }
+
+/// What an agent takes at most: an archive above it would be stored and never loaded.
+const MAX_ARCHIVE: u64 = 64 << 20;
 
 /// Flags of `muon proxy`.
 #[derive(Args, Debug)]
@@ -122,4 +140,35 @@ pub(crate) struct StoreFlags {
     /// Port of the blobs.
     #[arg(long, env = "MUON_STORE_PORT", default_value_t = muon_crds::words::PORT_STORE)]
     pub(crate) port: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(more: &[&str]) -> Result<OperatorFlags, clap::Error> {
+        let words = ["muon", "operator", "--agent-image", "muon/agent:1"];
+        match Flags::try_parse_from(words.iter().chain(more))?.command {
+            Command::Operator(flags) => Ok(flags),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_operators_settings_have_flags_with_bounds() {
+        let flags =
+            operator(&["--concurrency", "4", "--idle-tick-ms", "500", "--image-pull-policy", "Always"]).unwrap();
+        assert_eq!((flags.concurrency, flags.idle_tick_ms, flags.image_pull_policy.as_str()), (4, 500, "Always"));
+        assert_eq!((flags.max_archive_bytes, flags.archive_deadline_seconds), (64 << 20, 120));
+        for (flag, value) in [
+            ("--concurrency", "0"),
+            ("--idle-tick-ms", "1"),
+            ("--image-pull-policy", "Sometimes"),
+            ("--max-archive-bytes", "67108865"),
+            ("--archive-deadline-seconds", "0"),
+        ] {
+            let refused = operator(&[flag, value]).unwrap_err().to_string();
+            assert!(refused.contains(flag) && refused.contains(value), "{refused}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
@@ -49,6 +50,11 @@ fn settings(flags: &OperatorFlags) -> Settings {
         cluster_domain: flags.cluster_domain.clone(),
         archive_hosts: flags.archive_hosts.clone(),
         cluster_variables: cluster_variables(std::env::vars()),
+        image_pull_policy: flags.image_pull_policy.clone(),
+        max_archive_bytes: flags.max_archive_bytes,
+        archive_deadline: Duration::from_secs(flags.archive_deadline_seconds),
+        concurrency: flags.concurrency,
+        idle_tick: Duration::from_millis(flags.idle_tick_ms),
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn follow(api: Api<Pod>, mut tell: impl FnMut(Vec<Peer>)) {
 /// The proxy in this pod, when it is ready and stays.
 fn peer(pod: &Pod) -> Option<Peer> {
     let status = pod.status.as_ref()?;
-    if !proxies::is_ready(pod) || pod.metadata.deletion_timestamp.is_some() {
+    if !muon_crds::pods::is_ready_and_stays(pod) {
         return None;
     }
     let ip = status.pod_ip.as_deref()?.parse().ok()?;

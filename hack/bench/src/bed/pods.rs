@@ -123,10 +123,5 @@ fn reserved(pods: &[Pod]) -> usize {
 
 /// Whether it is ready and not on its way out.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
-    pod.metadata.deletion_timestamp.is_none()
-        && pod
-            .status
-            .as_ref()
-            .and_then(|status| status.conditions.as_ref())
-            .is_some_and(|conditions| conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+    muon_crds::pods::is_ready_and_stays(pod)
 }

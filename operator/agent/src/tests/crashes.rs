@@ -1,5 +1,7 @@
 //! What ends and comes back: the runtime, the agent, the pod.
 
+use std::sync::atomic::Ordering;
+
 use super::fakes::{Import, Runtime};
 use super::pod::Pod;
 use crate::status::RuntimeState;
@@ -28,6 +30,19 @@ async fn a_crashed_runtime_is_loaded_again_without_being_asked() {
     pod.until_ready().await;
     assert_eq!((pod.runtime.loads(), pod.store.orders.lock().unwrap().len()), (2, 1));
     assert!(pod.load().await.unwrap().already);
+}
+
+#[tokio::test]
+async fn a_runtime_without_health_is_asked_once_and_loaded_again_all_the_same() {
+    let mut pod = Pod::with(Runtime { keep_alive: false, ..Runtime::new(Import::WorksV1) }, |_, _| {}).await;
+    pod.load().await.unwrap();
+    pod.until_ready().await;
+    pod.crash().await;
+    pod.until(|status| status.readiness(true).is_err()).await;
+    pod.restart().await;
+    pod.until_ready().await;
+    assert_eq!(pod.runtime.loads(), 4, "both contracts, twice");
+    assert_eq!(pod.runtime.health.load(Ordering::Relaxed), 2, "once for each life: the function has the path");
 }
 
 #[tokio::test]

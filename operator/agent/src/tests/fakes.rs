@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ::http::{Request, Response, StatusCode};
@@ -73,7 +74,7 @@ pub fn reply(status: u16, body: impl Into<Bytes>) -> Option<Reply> {
 #[derive(Clone)]
 pub enum Import {
     Works,
-    /// Knows the first contract only.
+    /// Knows the first contract only, and no `/healthz`.
     WorksV1,
     Fails(u16, &'static str),
     /// The process ends.
@@ -86,13 +87,15 @@ pub enum Import {
 #[derive(Clone)]
 pub struct Runtime {
     pub calls: Arc<Mutex<Vec<(String, String)>>>,
+    /// How often it was asked for its health.
+    pub health: Arc<AtomicUsize>,
     pub import: Arc<Mutex<Import>>,
     pub keep_alive: bool,
 }
 
 impl Runtime {
     pub fn new(import: Import) -> Self {
-        Self { calls: Arc::default(), import: Arc::new(Mutex::new(import)), keep_alive: true }
+        Self { calls: Arc::default(), health: Arc::default(), import: Arc::new(Mutex::new(import)), keep_alive: true }
     }
 
     pub async fn start(&self, port: u16) -> Server {
@@ -111,7 +114,9 @@ impl Runtime {
 
     async fn answer(&self, path: String, request: Request<Incoming>) -> Option<Reply> {
         if path == "/healthz" {
-            return reply(200, "ok");
+            self.health.fetch_add(1, Ordering::Relaxed);
+            let unknown = matches!(*self.import.lock().unwrap(), Import::WorksV1);
+            return if unknown { reply(500, "no requests before a function is there") } else { reply(200, "ok") };
         }
         let body = request.into_body().collect().await.unwrap().to_bytes();
         self.calls.lock().unwrap().push((path.clone(), String::from_utf8_lossy(&body).into_owned()));

@@ -19,7 +19,7 @@ async fn a_package_is_fetched_unpacked_and_loaded_by_the_contract() {
     pod.until_ready().await;
     let report = pod.load().await.unwrap();
     assert!(!report.already && report.load_us > 0, "{report:?}");
-    let code = pod.dir.path().join("userfunc/deployarchive");
+    let code = pod.dir.path().join("userfunc/code/deployarchive");
     assert_eq!(std::fs::read(code.join("main.py")).unwrap(), b"code");
     let (path, body) = pod.runtime.calls.lock().unwrap()[0].clone();
     assert_eq!(path, "/v2/specialize");
@@ -230,7 +230,7 @@ async fn a_large_archive_goes_over_the_disk_and_leaves_nothing_there() {
     let mut pod = Pod::new(Import::Works).await;
     let large: Vec<u8> = (0..3 << 20).map(|index: u32| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     pod.load_archive(large.clone()).await.unwrap();
-    assert!(std::fs::read(pod.dir.path().join("userfunc/deployarchive")).unwrap() == large);
+    assert!(std::fs::read(pod.dir.path().join("userfunc/code/deployarchive")).unwrap() == large);
     assert_eq!(std::fs::read_dir(&pod.agent.settings.agent_dir).unwrap().count(), 1);
 }
 

@@ -151,8 +151,8 @@ impl Pod {
 
 fn settings(dir: &Path, port: u16) -> Settings {
     let key = signer().public();
-    let (code, agent) = (dir.join("userfunc"), dir.join("agent"));
-    std::fs::create_dir(&code).unwrap();
+    let (code, agent) = (dir.join("userfunc/code"), dir.join("agent"));
+    std::fs::create_dir_all(&code).unwrap();
     std::fs::create_dir(&agent).unwrap();
     Settings::read(|name| match name {
         "MUON_PUBLIC_KEY" => Some(key.clone()),

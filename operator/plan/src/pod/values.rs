@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use muon_crds::FunctionSpec;
 use muon_crds::values as crd;
-use muon_crds::words::CODE_DIR;
+use muon_crds::words::USER_DIR;
 
 use crate::quantity::{self, BadResources};
 
@@ -121,7 +121,7 @@ fn mount(volume: &crd::Volume) -> Result<VolumeMount, BadValue> {
     if path.contains(':') || path.split('/').any(|part| part == "..") {
         return bad("must not contain ':' or '..'");
     }
-    if trimmed == CODE_DIR || trimmed.starts_with(&format!("{CODE_DIR}/")) {
+    if trimmed == USER_DIR || trimmed.starts_with(&format!("{USER_DIR}/")) {
         return bad("is where the code lies; mount the volume elsewhere");
     }
     Ok(VolumeMount {

@@ -122,7 +122,7 @@ fn a_spilled_archive_is_read_from_its_file() {
 #[test]
 fn v1_runtimes_find_the_only_file_or_the_directory() {
     let sandbox = Sandbox::new();
-    let user = sandbox.code().join(V1_NAME);
+    let user = sandbox.outer.path().join(V1_NAME);
     for (archive, expected) in [
         (b"plain".to_vec(), Some("plain")),
         (Tar::default().file("hello.py", b"only").end(), Some("only")),
