@@ -5,12 +5,14 @@
 
 mod bursts;
 mod cold;
+mod env;
 mod foreign;
 mod idle;
 mod kills;
 mod ownership;
 mod pools;
 mod reserves;
+mod retries;
 mod rolls;
 mod runtime;
 mod samples;
