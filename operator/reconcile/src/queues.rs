@@ -26,7 +26,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::core::PartialObjectMeta;
 use kube::{Resource, ResourceExt as _};
 use muon_crds::condition::{self, ConditionType};
-use muon_crds::{Environment, Function, HTTPTrigger, Package, words};
+use muon_crds::{Environment, Function, HTTPTrigger, Mode, Package, words};
 use tokio::sync::Notify;
 
 use crate::activity::Wakes;
@@ -41,6 +41,10 @@ use crate::watch::Change;
 /// After a pod changed: a claim shows itself here before the request that made it has its reply, and counting it must
 /// not compete with that. What requests wait for comes by the proxies' activity, at once.
 const AFTER_PODS: Duration = Duration::from_millis(500);
+
+/// After demand changed: a request that a free pod answers is over by then, and what is counted of it must not be written
+/// before its reply. One that no pod is free for waits for the start of a pod, which takes many times as long.
+const AFTER_DEMAND: Duration = Duration::from_millis(100);
 
 /// The queues of the four drivers, and the bells of the loops. Cheap to clone.
 #[derive(Clone, Default)]
@@ -237,11 +241,18 @@ impl Queues {
         self.functions.extend(wakes.functions);
         self.triggers.extend(wakes.triggers);
         for reference in wakes.uids.iter().filter_map(|uid| self.index.uids.get(uid)) {
-            // A pool may have to grow for it.
-            if let Some(function) = functions.get(&reference) {
-                self.environments.push(ObjectRef::new(&function.spec.environment).within(reference.namespace()));
+            let function = functions.get(&reference);
+            if let Some(function) = &function {
+                // A pool may have to grow for it.
+                let environment = ObjectRef::new(&function.spec.environment).within(reference.namespace());
+                self.environments.push_later(environment, AFTER_DEMAND);
             }
-            self.functions.push(reference);
+            let serving = function.as_ref().and_then(|function| function.status.as_ref()?.serving.as_ref());
+            match serving.map(|serving| serving.mode) {
+                Some(Mode::Pool) => self.functions.push_later(reference, AFTER_DEMAND),
+                // Its Deployment has to be scaled, and nobody else does it.
+                _ => self.functions.push(reference),
+            }
         }
         for reference in wakes.loaded.iter().filter_map(|uid| self.index.uids.get(uid)) {
             self.functions.push_later(reference, AFTER_PODS);
