@@ -22,24 +22,26 @@ def main():
 async fn e2e_retry_sends_a_request_that_a_pod_broke_off_to_another() {
     let _cluster = together().await;
     let scene = Scene::open("retry", json!({"min": 2, "max": 4})).await;
-    let route = scene.python("fragile", CODE, json!({})).await;
-    route.get("/").await.ok();
-    let once = route.get("/fragile").await;
-    assert_eq!(once.status, 502, "{once}");
+    let once = scene.python("once", CODE, json!({})).await;
+    once.get("/").await.ok();
+    let broken = once.get("/fragile").await;
+    assert_eq!(broken.status, 502, "{broken}");
 
-    let host = format!("fragile.{}.example", scene.namespace);
+    // Another function: the first one's pod is only just coming back.
+    let twice = scene.python("twice", CODE, json!({})).await;
     scene
         .apply_value(json!({
-            "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": "fragile"},
+            "apiVersion": "muon.dev/v1alpha1", "kind": "HTTPTrigger", "metadata": {"name": "twice"},
             "spec": {
-                "host": host, "pathPrefix": "/", "methods": ["GET", "POST"], "function": {"name": "fragile"},
+                "host": twice.host, "pathPrefix": "/", "methods": ["GET", "POST"], "function": {"name": "twice"},
                 "ingress": {}, "retry": {},
             },
         }))
         .await;
-    scene.ready::<HTTPTrigger>("fragile").await;
-    let request = route.request(Method::GET, "/fragile").header("x-request-id", "kept-by-both");
-    let reply = route.send(request).await;
+    scene.ready::<HTTPTrigger>("twice").await;
+    twice.get("/").await.ok();
+    let request = twice.request(Method::GET, "/fragile").header("x-request-id", "kept-by-both");
+    let reply = twice.send(request).await;
     assert_eq!((reply.status, reply.header("muon-attempt")), (200, "2"), "{reply}");
     assert_eq!(reply.text(), "kept-by-both");
     scene.close().await;

@@ -60,6 +60,11 @@ async fn call_cold(routes: Vec<Route>, stop: watch::Receiver<bool>) -> (Vec<Stri
     (bad, good)
 }
 
+/// The name of the pool that the Environment counts.
+fn pool(environment: &Environment) -> Option<String> {
+    environment.status.as_ref()?.pool.clone()
+}
+
 async fn rolled(cluster: &'static Cluster, workload: &'static str) {
     let wait = move || cluster.kubectl_ok(&["-n", SYSTEM, "rollout", "status", workload, "--timeout=120s"]);
     tokio::task::spawn_blocking(wait).await.expect("it ends");
@@ -87,18 +92,20 @@ async fn e2e_all_parts_rolled_under_traffic() {
     let prober = tokio::spawn(call_cold(cold, stopped));
     load.more(20).await;
 
+    let before = pool(&scene.ready::<Environment>("python").await);
     let changed = Changed::new(cluster);
     cluster.kubectl_ok(&["-n", SYSTEM, "rollout", "restart", "deployment/muon-operator"]);
     let template = json!({"spec": {"resources": {"requests": {"memory": "65Mi"}}}}).to_string();
     cluster.kubectl_ok(&["-n", &scene.namespace, "patch", "environment/python", "--type=merge", "-p", &template]);
     rolled(cluster, "deployment/muon-operator").await;
     rolled(cluster, "deployment/muon-proxy").await;
-    scene.ready::<Environment>("python").await;
-    scene.free("python", 1).await;
+    scene.has::<Environment>("python", "another pool", |now| pool(now) != before).await;
     load.more(20).await;
     stop.send(true).expect("the prober listens");
     none_lost(&load.stop().await);
     let (bad, good) = prober.await.expect("it ran to its end");
+    // While it ran, it took pods as fast as they came.
+    scene.ready::<Environment>("python").await;
     assert!(bad.is_empty(), "{} of {} cold requests were lost:\n{}", bad.len(), bad.len() + good, bad.join("\n"));
     assert!(good > 0);
 

@@ -56,16 +56,18 @@ async fn others_go(scene: &Scene, name: &str, times: usize) {
     let route = scene.python(name, "def main():\n    return 'ok'\n", hasty(false)).await;
     for _ in 0..times {
         route.get("/").await.ok();
+        only_pod(scene, name).await;
         let gone = async || claimed(scene, name).await.is_empty().then_some(());
         until(&format!("{name} goes"), READY_WITHIN, gone).await;
     }
     scene.drop_function(name).await;
 }
 
+/// A pod that was reserved serves before it is labelled with the function's name.
 async fn only_pod(scene: &Scene, function: &str) -> String {
-    let pods = claimed(scene, function).await;
-    assert_eq!(pods.len(), 1, "of {function}");
-    pods[0].uid().unwrap_or_default()
+    let one = async || <[Pod; 1]>::try_from(claimed(scene, function).await).ok();
+    let [pod] = until(&format!("one pod serves {function}"), READY_WITHIN, one).await;
+    pod.uid().unwrap_or_default()
 }
 
 async fn goes(scene: &Scene, function: &str) {
