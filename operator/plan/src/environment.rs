@@ -3,6 +3,7 @@
 mod build;
 mod pool;
 mod report;
+mod tide;
 mod validate;
 
 use k8s_openapi::api::apps::v1::Deployment;
@@ -17,8 +18,9 @@ use crate::seen::{PodRef, SeenDeployment, SeenPod};
 use crate::shrink::OldStep;
 
 pub use build::build;
-pub use pool::pool_size;
+pub use pool::{Held, held, pool_size};
 pub use report::report;
+pub use tide::{Tide, USUAL_START, claimed_in_one_start, start_time};
 pub use validate::validate;
 
 /// An Environment and what there is of it.
@@ -33,8 +35,7 @@ pub struct Observed {
     /// All pods with its `muon.dev/environment` label: free, claimed and own Deployments' ones.
     #[serde(default)]
     pub pods: Vec<SeenPod>,
-    /// Pods that requests wait for (Σ over its pool-mode functions of wanted − there), the highest in the last
-    /// minute: a pool that grew for a burst shrinks a minute after it.
+    /// Generic pods that it is to hold: the level of its [`Tide`], which rises with claims and with requests that wait.
     #[serde(default)]
     pub demand: i32,
 }

@@ -32,6 +32,8 @@ pub struct SeenPod {
     pub phase: String,
     /// Condition `Ready` is `True`.
     pub ready: bool,
+    /// Seconds from its making until it was ready, when it is.
+    pub started_in: Option<i64>,
     /// It has a deletionTimestamp.
     pub terminating: bool,
     /// What keeps it from running, in a few words: `ImagePullBackOff: …`.
@@ -73,6 +75,7 @@ impl SeenPod {
     pub fn of(pod: &Pod) -> Self {
         let label = |key: &str| pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)).cloned();
         let status = pod.status.as_ref();
+        let ready = pods::ready_condition(pod);
         Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -84,7 +87,11 @@ impl SeenPod {
             own: label(words::MODE).is_some(),
             assigned: pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
             phase: status.and_then(|status| status.phase.clone()).unwrap_or_else(|| "Pending".to_owned()),
-            ready: pods::is_ready(pod),
+            ready: ready.is_some(),
+            started_in: ready.and_then(|ready| {
+                let (made, since) = (pod.metadata.creation_timestamp.as_ref()?, ready.last_transition_time.as_ref()?);
+                Some(since.0.as_second() - made.0.as_second())
+            }),
             terminating: pod.metadata.deletion_timestamp.is_some(),
             trouble: trouble(pod),
         }

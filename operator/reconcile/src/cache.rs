@@ -12,6 +12,7 @@ use muon_crds::{Environment, Function, HTTPTrigger, Package};
 use std::sync::Arc;
 
 use crate::ages::Ages;
+use crate::demand::Tides;
 use crate::links::{Links, Target};
 use crate::objects::{NeverFilled, Objects, Stored};
 use crate::reference::ObjectRef;
@@ -71,6 +72,8 @@ pub struct Index {
     pub autoscalers: Links<HorizontalPodAutoscaler>,
     /// Since when pods have been a function's.
     pub ages: Ages,
+    /// Claims of pods, per Environment.
+    pub tides: Tides,
     /// Functions by UID.
     pub uids: Uids<Function>,
 }

@@ -11,7 +11,6 @@ use crate::activity::Board;
 use crate::apply::Applier;
 use crate::cache::Cache;
 use crate::claims::Claims;
-use crate::demand::Peaks;
 use crate::gateways::Gateways;
 use crate::held::Values;
 use crate::metrics::Metrics;
@@ -48,8 +47,6 @@ pub struct Context {
     pub store: StoreClient,
     /// Archives on their way into the store.
     pub archives: Archives,
-    /// Pods that requests waited for lately, per Environment.
-    pub peaks: Peaks,
     /// Pools that are short of pods.
     pub shortages: Shortages,
     /// Claims that proxies were asked for.
@@ -108,7 +105,6 @@ impl Context {
             peers: Peers::new(http.clone(), Arc::clone(&signer), &settings.instance, settings.peer_port),
             store: StoreClient::new(http.clone(), &settings.store_url, Arc::clone(&signer)),
             archives: Archives::default(),
-            peaks: Peaks::default(),
             shortages: Shortages::default(),
             claims: Claims::default(),
             values: Values::new(client.clone()),

@@ -8,7 +8,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt as _;
 use muon_crds::Environment;
 use muon_crds::words::{self, State};
-use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, pool_size, report, validate};
+use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, held, pool_size, report, validate};
 use muon_plan::shrink::OldStep;
 use muon_plan::{SeenDeployment, SeenPod};
 use tracing::warn;
@@ -17,9 +17,10 @@ use crate::apply::Ours;
 use crate::cache::{Cache, is_controlled_by};
 use crate::context::{Context, now};
 use crate::controller::Action;
-use crate::demand::{MEMORY, waited_for};
+use crate::demand::waited_for;
 use crate::links::Target;
 use crate::place::namespace_of;
+use crate::reference::ObjectRef;
 use crate::stuck::{Count, PATIENCE};
 use crate::trouble::Trouble;
 use crate::writes::Outcome;
@@ -29,9 +30,10 @@ pub async fn reconcile(object: Arc<Environment>, context: Arc<Context>) -> Resul
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
-    let observed = observe(&object, &context);
+    let mut observed = observe(&object, &context);
     let outcome = match validate(&observed, &context.plan) {
         Ok(valid) => {
+            observed.demand = demand(&observed, &valid, &context);
             let decision = pool_size(&observed, &valid);
             let resources = build(&valid, decision.replicas);
             apply(&object, &resources, &decision, &context).await.map(|()| valid)
@@ -40,7 +42,7 @@ pub async fn reconcile(object: Arc<Environment>, context: Arc<Context>) -> Resul
     };
     let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     context.environment.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
-    outcome.map(|valid| next(&observed, &valid))
+    outcome.map(|valid| next(&observed, &valid, &context))
 }
 
 fn observe(object: &Environment, context: &Context) -> Observed {
@@ -48,13 +50,16 @@ fn observe(object: &Environment, context: &Context) -> Observed {
     let (namespace, name, uid) = (namespace_of(object), object.name_any(), object.uid().unwrap_or_default());
     let pools = cache.deployments_of(&namespace, Target::Environment(&name), &uid);
     let pods = cache.pods_of_environment(&namespace, &name);
-    let demand = waited_for(cache, &context.board, &namespace, &name);
-    Observed {
-        object: object.clone(),
-        pools: pools.iter().map(|pool| SeenDeployment::of(pool)).collect(),
-        pods: pods.iter().map(|pod| SeenPod::of(pod)).collect(),
-        demand: context.peaks.highest(&uid, demand, Instant::now()),
-    }
+    let pools: Vec<SeenDeployment> = pools.iter().map(|pool| SeenDeployment::of(pool)).collect();
+    let pods: Vec<SeenPod> = pods.iter().map(|pod| SeenPod::of(pod)).collect();
+    Observed { object: object.clone(), pools, pods, demand: 0 }
+}
+
+fn demand(observed: &Observed, valid: &Valid, context: &Context) -> i32 {
+    let object = &observed.object;
+    let waited = waited_for(&context.cache, &context.board, &namespace_of(object), &object.name_any());
+    let (tides, held) = (&context.queues.index.tides, held(observed, valid));
+    tides.level(&ObjectRef::from_obj(object), waited, held, &observed.pods, Instant::now())
 }
 
 /// Makes what is desired. Free pods that are to go are marked first; the pool shrinks at a later visit, behind marks
@@ -139,14 +144,17 @@ pub(crate) async fn leave(
     }
 }
 
-/// While a demand is remembered, the pool is looked at when it is forgotten; while it may be stuck, when that is clear.
-fn next(observed: &Observed, valid: &Valid) -> Action {
+/// While a pool holds more for its demand than it must, it is looked at when that falls; while it may be stuck, when that
+/// is clear.
+fn next(observed: &Observed, valid: &Valid, context: &Context) -> Action {
     let there = observed.pods.iter().filter(|pod| pod.pool.as_ref() == Some(&valid.template_hash) && pod.counts());
     let pool = observed.pools.iter().find(|pool| pool.name == valid.pool);
     let is_short = pool.is_some_and(|pool| there.count() < usize::try_from(pool.replicas).unwrap_or_default());
-    match (is_short, observed.demand > valid.min) {
-        (true, _) => Action::requeue(PATIENCE),
-        (false, true) => Action::requeue(MEMORY),
-        (false, false) => Action::await_change(),
+    let falls = || context.queues.index.tides.falls_in(&ObjectRef::from_obj(&observed.object));
+    let falls = if observed.demand > valid.min { falls() } else { None };
+    match (is_short, falls) {
+        (true, falls) => Action::requeue(falls.map_or(PATIENCE, |falls| falls.min(PATIENCE))),
+        (false, Some(falls)) => Action::requeue(falls),
+        (false, None) => Action::await_change(),
     }
 }

@@ -15,7 +15,7 @@
 //! | proxies | all gateways; who waits for a watermark |
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -72,6 +72,9 @@ impl Queues {
         let Some(object) = new.or(old) else { return };
         if is_edited(old, new) {
             self.environments.push(name.clone());
+        }
+        if new.is_none() {
+            self.index.tides.forget(name);
         }
         let ready = |object: &Environment| {
             object.status.as_ref().is_some_and(|status| condition::is_true(&status.conditions, ConditionType::Ready))
@@ -141,6 +144,7 @@ impl Queues {
         let (old, new) = change.sides();
         self.index.pods.change(name, old, new);
         self.index.ages.change(old, new);
+        self.index.tides.change(old, new, Instant::now());
         for pod in [old, new].into_iter().flatten() {
             let namespace = namespace_of(pod);
             let named = |label: &str| pod.labels().get(label);

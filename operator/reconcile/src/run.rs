@@ -107,6 +107,7 @@ async fn drive(context: Arc<Context>) {
     let pace = Pace::of(context.settings.concurrency);
     let cache = &context.cache;
     let shared = || Arc::clone(&context);
+    queues.index.tides.begin();
     everything(&context);
     // Each on its own: one that was woken must not have all others polled. They end when this does.
     let mut drivers = JoinSet::new();

@@ -29,6 +29,36 @@ pub fn pool_size(observed: &Observed, valid: &Valid) -> PoolDecision {
     PoolDecision { replicas: step.replicas, retire, discard, old }
 }
 
+/// What a pool was made to hold, as far as it can be seen on the pool itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// What the current pool is asked to have; none: there is none yet.
+    pub replicas: Option<i32>,
+    /// What an operator that knows nothing of the past takes the level for: the pods that are left when a shrinking
+    /// that was begun is over. None where that is no more than there must be: nothing was held for a demand then.
+    pub level: i32,
+}
+
+/// What the pool was made to hold. Where there is none of the current template, the largest of the earlier ones counts.
+pub fn held(observed: &Observed, valid: &Valid) -> Held {
+    let current = observed.pools.iter().find(|pool| pool.pool.as_deref() == Some(valid.template_hash.as_str()));
+    let left = match current {
+        Some(pool) => left(observed, pool),
+        None => observed.pools.iter().map(|pool| left(observed, pool)).max().unwrap_or(0),
+    };
+    Held { replicas: current.map(|pool| pool.replicas), level: if left > valid.min { left } else { 0 } }
+}
+
+/// The pods of a pool when it will have shrunk as far as pods of it are marked. Those that its ReplicaSet has yet to make
+/// (in the place of claimed ones) are among them.
+fn left(observed: &Observed, pool: &SeenDeployment) -> i32 {
+    let mut members = members(observed, pool.pool.as_deref().unwrap_or_default());
+    members.retain(|member| member.pod.counts());
+    let marked = members.iter().filter(|member| member.standing == Standing::Gone).count();
+    let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
+    pool.replicas.min(pool.replicas.max(count(members.len())) - count(marked)).max(0)
+}
+
 /// A pool of an earlier template: all free pods retire, then it shrinks to nothing, then it goes.
 fn leave(observed: &Observed, pool: &SeenDeployment) -> (OldPool, Vec<PodRef>) {
     let hash = pool.pool.as_deref().unwrap_or_default();

@@ -64,6 +64,45 @@ fn a_reserved_pod_is_not_retired() {
     assert_eq!(decision.retire, [observed.pods[1].reference()]);
 }
 
+/// Five pods, of which two are to go; a new operator begins to look after each step.
+#[test]
+fn an_operator_that_starts_in_the_middle_of_a_shrink_goes_on_with_it() {
+    let mut observed = observed(1, 9);
+    let valid = valid(&observed);
+    let hash = valid.template_hash.clone();
+    let mut seen = |replicas, states: &[State]| {
+        observed.pools = vec![SeenDeployment { pool: Some(hash.clone()), replicas, ..SeenDeployment::default() }];
+        let numbered = states.iter().enumerate();
+        observed.pods = numbered.map(|(number, state)| pod(number, &hash, *state, true)).collect();
+        observed.demand = held(&observed, &valid).level;
+        let decision = pool_size(&observed, &valid);
+        (decision.replicas, decision.retire.len(), decision.discard.len())
+    };
+    use State::{Claimed, Free, Reserved, Retiring};
+    assert_eq!(seen(5, &[Free, Free, Free, Free, Free]), (5, 0, 0), "as it is");
+    assert_eq!(seen(5, &[Retiring, Retiring, Free, Reserved, Free]), (3, 0, 0), "the marks are there");
+    assert_eq!(seen(3, &[Retiring, Retiring, Free, Free, Free]), (3, 0, 0), "the ReplicaSet has yet to delete them");
+    assert_eq!(seen(3, &[Retiring, Free, Free, Free]), (3, 0, 0), "and one it has");
+    assert_eq!(seen(3, &[Free, Free, Free]), (3, 0, 0), "over");
+    // One of the three was claimed meanwhile, and the ReplicaSet has yet to make another.
+    assert_eq!(seen(3, &[Claimed, Free, Free]), (3, 0, 0));
+}
+
+#[test]
+fn what_there_must_be_anyway_is_no_level() {
+    let mut observed = observed(4, 9);
+    let at_four = valid(&observed);
+    let hash = at_four.template_hash.clone();
+    assert_eq!(held(&observed, &at_four), Held::default());
+    observed.pools = vec![SeenDeployment { pool: Some(hash), replicas: 4, ..SeenDeployment::default() }];
+    assert_eq!(held(&observed, &at_four), Held { replicas: Some(4), level: 0 });
+    observed.pools[0].replicas = 6;
+    assert_eq!(held(&observed, &at_four), Held { replicas: Some(6), level: 6 });
+    // A changed template, and an operator that starts before there is a pool of it.
+    observed.pools[0].pool = Some("0ld0ld00".to_owned());
+    assert_eq!(held(&observed, &at_four), Held { replicas: None, level: 6 });
+}
+
 fn any_state() -> impl Strategy<Value = State> {
     prop_oneof![
         Just(State::Free),
@@ -75,6 +114,26 @@ fn any_state() -> impl Strategy<Value = State> {
 }
 
 proptest! {
+    #[test]
+    fn no_restart_makes_a_pool_larger(
+        pods in proptest::collection::vec((any_state(), any::<bool>()), 0..20),
+        min in 0..8i32,
+        replicas in 0..12i32,
+    ) {
+        let mut observed = observed(min, 12);
+        let valid = valid(&observed);
+        let hash = valid.template_hash.as_str();
+        let numbered = pods.iter().enumerate();
+        observed.pods = numbered.map(|(number, (state, ready))| pod(number, hash, *state, *ready)).collect();
+        observed.pools = vec![SeenDeployment { pool: Some(hash.to_owned()), replicas, ..SeenDeployment::default() }];
+        observed.demand = held(&observed, &valid).level;
+        let decision = pool_size(&observed, &valid);
+        prop_assert!(decision.replicas <= replicas.max(min));
+        if replicas > min && observed.demand > 0 {
+            prop_assert!(decision.discard.is_empty(), "a pod that goes is not replaced");
+        }
+    }
+
     #[test]
     fn no_pool_goes_below_what_is_not_retiring(
         pods in proptest::collection::vec((any::<bool>(), any_state(), any::<bool>()), 0..20),
