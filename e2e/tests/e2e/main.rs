@@ -8,6 +8,7 @@ mod cold;
 mod env;
 mod foreign;
 mod idle;
+mod kept;
 mod kills;
 mod ownership;
 mod pools;
