@@ -33,9 +33,9 @@ impl Tide {
         Self { level: f64::from(pods.max(0)), at: now, risen: None }
     }
 
-    /// Takes the replicas that the pool is asked to have. They are never fewer than we hold, so when they are, somebody
-    /// else made the pool smaller (an operator that leads no more, or leads now), and it is not pushed up again for what
-    /// was held: only for what is asked for.
+    /// Takes the replicas that the pool is asked to have. We never ask for fewer than are held, unless the pool may have
+    /// no more. So when they are fewer, that is all there is to hold, or somebody else made the pool smaller (an operator
+    /// that led meanwhile, or leads as well), and it is not pushed up again for what was held: only for what is asked for.
     pub fn follow(&mut self, replicas: i32, now: Duration) {
         let is_seen = self.risen.is_none_or(|risen| risen + SEEN_WITHIN <= now);
         if is_seen && replicas < self.pods() {
