@@ -21,7 +21,7 @@ def main():
 #[tokio::test]
 async fn e2e_retry_sends_a_request_that_a_pod_broke_off_to_another() {
     let _cluster = together().await;
-    let scene = Scene::open("retry", json!({"min": 2, "max": 4})).await;
+    let scene = Scene::open("retry", json!({"min": 3, "max": 6})).await;
     let once = scene.python("once", CODE, json!({})).await;
     once.get("/").await.ok();
     let broken = once.get("/fragile").await;
@@ -40,6 +40,8 @@ async fn e2e_retry_sends_a_request_that_a_pod_broke_off_to_another() {
         .await;
     scene.ready::<HTTPTrigger>("twice").await;
     twice.get("/").await.ok();
+    // The repeat has a pod to go to.
+    scene.free("python", 1).await;
     let request = twice.request(Method::GET, "/fragile").header("x-request-id", "kept-by-both");
     let reply = twice.send(request).await;
     assert_eq!((reply.status, reply.header("muon-attempt")), (200, "2"), "{reply}");

@@ -53,12 +53,12 @@ async fn claimed(scene: &Scene, function: &str) -> Vec<Pod> {
 /// Another function of the same settings is called and left to itself until its pod goes, as often as that. What did not
 /// go meanwhile is held by more than chance.
 async fn others_go(scene: &Scene, name: &str, times: usize) {
-    let route = scene.python(name, "def main():\n    return 'ok'\n", hasty(false)).await;
+    let code = "import os\n\ndef main():\n    return os.environ['HOSTNAME']\n";
+    let route = scene.python(name, code, hasty(false)).await;
     for _ in 0..times {
-        route.get("/").await.ok();
-        only_pod(scene, name).await;
-        let gone = async || claimed(scene, name).await.is_empty().then_some(());
-        until(&format!("{name} goes"), READY_WITHIN, gone).await;
+        let pod = route.get("/").await.ok();
+        let gone = async || scene.pods(words::ENVIRONMENT).await.iter().all(|one| one.name_any() != pod).then_some(());
+        until(&format!("{pod} of {name} goes"), READY_WITHIN, gone).await;
     }
     scene.drop_function(name).await;
 }
