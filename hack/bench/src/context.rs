@@ -13,6 +13,9 @@ use crate::error::Error;
 use crate::flags::Flags;
 use crate::plan::{Display, Plan, Rounds};
 
+/// How long a section may take at most whose rounds were named.
+const INSISTED: Duration = Duration::from_secs(3600);
+
 /// The cluster, the flags, and what follows from them.
 pub(crate) struct Context {
     /// The cluster's API, as its administrator.
@@ -77,15 +80,16 @@ impl Context {
         }
     }
 
-    /// As many rounds as asked for, none of which ends after this share of the section's time: what is left is for what
-    /// comes after them.
+    /// As many rounds as asked for. Where no number was named, none ends after this share of the section's time: what is
+    /// left is for what comes after them.
     pub(crate) fn rounds(&self, share: f64) -> Rounds {
         self.few_rounds(usize::MAX, share)
     }
 
     /// The same, and at most so many: for rounds that are long.
     pub(crate) fn few_rounds(&self, most: usize, share: f64) -> Rounds {
-        Rounds::new(self.flags.rounds().min(most), self.section.0 + self.section.1.mul_f64(share))
+        let time = if self.flags.insists() { INSISTED } else { self.section.1.mul_f64(share) };
+        Rounds::new(self.flags.rounds().min(most), self.section.0 + time)
     }
 
     /// A line for who waits.

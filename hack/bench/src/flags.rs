@@ -13,7 +13,8 @@ pub(crate) struct Flags {
     /// What to measure; everything when none is named.
     #[arg(value_enum)]
     pub(crate) sections: Vec<Section>,
-    /// Rounds of every measurement; the arms take turns in each, in random order.
+    /// Rounds of every measurement; the arms take turns in each, in random order. Named, all are made, however long they
+    /// take; otherwise 5, or as many as the section has time for.
     #[arg(long)]
     rounds: Option<usize>,
     /// Seconds of a single load at an even pace.
@@ -46,6 +47,11 @@ impl Flags {
     /// How many rounds.
     pub(crate) fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 }).max(1)
+    }
+
+    /// Whether all of them are made, whatever the time.
+    pub(crate) fn insists(&self) -> bool {
+        self.rounds.is_some()
     }
 
     /// How long one load lasts.
