@@ -64,6 +64,13 @@ impl Report {
                 None => merged.sections.push(part.clone()),
             }
         }
+        let mut commands: Vec<&str> = Vec::new();
+        for part in &merged.sections {
+            if !commands.contains(&part.command.as_str()) {
+                commands.push(&part.command);
+            }
+        }
+        merged.command = commands.join("; ");
         merged
     }
 
