@@ -13,6 +13,8 @@ const KEY: &str = "bXVvbi1lMmUtdGVzdC1rZQ==";
 const MASK: [u8; 4] = [7, 1, 9, 4];
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 
 /// An open WebSocket.
 pub struct Socket(BufStream<TcpStream>);
@@ -61,16 +63,25 @@ impl Socket {
         self.0.flush().await.expect("it is sent");
     }
 
+    /// The next frame that is none of the connection's own; pings are answered.
     async fn read_frame(&mut self) -> (u8, Vec<u8>) {
-        let read = async {
-            let mut head = [0; 2];
-            self.0.read_exact(&mut head).await.expect("a frame");
-            assert!(head[1] < 126, "a short, unmasked frame");
-            let mut payload = vec![0; usize::from(head[1])];
-            self.0.read_exact(&mut payload).await.expect("the rest of the frame");
-            (head[0], payload)
-        };
-        tokio::time::timeout(DEADLINE, read).await.expect("a frame in time")
+        loop {
+            let read = tokio::time::timeout(DEADLINE, self.read_any_frame());
+            let (opcode, payload) = read.await.expect("a frame in time");
+            if opcode != PING {
+                return (opcode, payload);
+            }
+            self.frame(PONG, &payload).await;
+        }
+    }
+
+    async fn read_any_frame(&mut self) -> (u8, Vec<u8>) {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).await.expect("a frame");
+        assert!(head[1] < 126, "a short, unmasked frame");
+        let mut payload = vec![0; usize::from(head[1])];
+        self.0.read_exact(&mut payload).await.expect("the rest of the frame");
+        (head[0], payload)
     }
 }
 

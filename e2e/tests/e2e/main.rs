@@ -13,7 +13,6 @@ mod kills;
 mod ownership;
 mod pools;
 mod reserves;
-mod retries;
 mod rolls;
 mod runtime;
 mod samples;

@@ -57,7 +57,9 @@ async fn others_go(scene: &Scene, name: &str, times: usize) {
     let route = scene.python(name, code, hasty(false)).await;
     for _ in 0..times {
         let pod = route.get("/").await.ok();
-        let gone = async || scene.pods(words::ENVIRONMENT).await.iter().all(|one| one.name_any() != pod).then_some(());
+        // Reserved, claimed, then draining: it is not waited for that it is deleted, which takes longer than pings do.
+        let serving = format!("{},{} in (reserved,claimed)", words::ENVIRONMENT, words::STATE);
+        let gone = async || scene.pods(&serving).await.iter().all(|one| one.name_any() != pod).then_some(());
         until(&format!("{pod} of {name} goes"), READY_WITHIN, gone).await;
     }
     scene.drop_function(name).await;
