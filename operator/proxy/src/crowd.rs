@@ -27,6 +27,8 @@ pub(crate) struct Phase {
     ended: AtomicU32,
     /// What comes belongs to a body or to a tunnel.
     open: AtomicBool,
+    /// The last request's body has not been read to its end.
+    unread: AtomicBool,
     born: Instant,
     /// When it last became quiet, in milliseconds of its life.
     quiet: AtomicU64,
@@ -41,6 +43,7 @@ impl Phase {
             heads: AtomicU32::new(0),
             ended: AtomicU32::new(0),
             open: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
             born: Instant::now(),
             quiet: AtomicU64::new(0),
             evicted: AtomicBool::new(false),
@@ -63,6 +66,20 @@ impl Phase {
     /// The body is over.
     pub(crate) fn body_over(&self) {
         self.open.store(false, Ordering::Relaxed);
+    }
+
+    /// The request has a body.
+    pub(crate) fn unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// All of the request's body was read.
+    pub(crate) fn read(&self) {
+        self.unread.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// A request is over, at this time.

@@ -27,6 +27,7 @@ mod crowd;
 mod endpoint;
 mod forward;
 mod headers;
+mod linger;
 mod listener;
 mod load;
 mod metrics;

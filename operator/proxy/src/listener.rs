@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::Body;
 use crate::crowd::{Crowd, Phase, Place};
 use crate::headers::Origin;
+use crate::linger::Linger;
 use crate::metrics::Entry;
 use crate::proxy::Proxy;
 use crate::request::Client;
@@ -159,7 +160,8 @@ impl Proxy {
             builder.max_headers(config.max_headers);
         }
         let phase = place.phase();
-        let io = Stall::new(TokioIo::new(stream), config.head_timeout, config.pace(), Arc::clone(phase));
+        let io = Linger::new(TokioIo::new(stream), Arc::clone(phase));
+        let io = Stall::new(io, config.head_timeout, config.pace(), Arc::clone(phase));
         let connections = self.shared.metrics.connections.clone();
         connections.inc();
         match entry {

@@ -97,6 +97,9 @@ impl Proxy {
         if change.is_some() || !body.is_end_stream() {
             client.phase.body();
         }
+        if change.is_none() && !body.is_end_stream() {
+            client.phase.unread();
+        }
         let target = self.target(client, &mut parts)?;
         now.routed = now.started.elapsed();
         now.function = Some(Arc::clone(&target.function));

@@ -130,6 +130,7 @@ impl http_body::Body for ClientBody {
         if frame.is_none() || self.incoming.is_end_stream() {
             self.upload.done.store(true, Ordering::Relaxed);
             self.upload.phase.body_over();
+            self.upload.phase.read();
         }
         Poll::Ready(frame.map(|frame| frame.map_err(UploadError::from)))
     }

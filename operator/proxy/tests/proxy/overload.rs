@@ -134,6 +134,29 @@ async fn a_body_beyond_the_bound_is_refused_by_its_length_or_by_its_bytes() {
 }
 
 #[tokio::test]
+async fn a_refusal_reaches_a_client_that_goes_on_sending() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy_with(impatient()).await;
+    cluster.function("hello", json!({}));
+    let pod = cluster.own_pod("large-1", "hello", "r1").await;
+    let (pieces, _received) = tokio::sync::mpsc::unbounded_channel();
+    *pod.pieces.lock().unwrap() = Some(pieces);
+    // More than the proxy reads at once: a connection closed over it would be reset, and the client, which may take a
+    // write that fails for the end, would not look for the answer.
+    let rest = "a".repeat(8_000_000);
+    for head in ["Content-Length: 8000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n7A1200\r\n"] {
+        let mut stream = TcpStream::connect(node.functions).await.unwrap();
+        let head = format!("POST /upload HTTP/1.1\r\nHost: hello.demo\r\n{head}");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(rest.as_bytes()).await.expect("all is taken");
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("the answer comes whole");
+        assert!(text.starts_with("HTTP/1.1 413") && text.contains("BodyTooLarge"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn http2_is_not_spoken_and_floods_of_it_end_at_the_first_bytes() {
     let cluster = Cluster::new();
     let node = cluster.proxy_with(impatient()).await;
