@@ -1,5 +1,6 @@
 //! A namespace with Environments, and what a test puts into it.
 
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::cluster::{Cluster, SYSTEM};
+use crate::control_plane::repository;
 use crate::manifest;
 use crate::route::Route;
 use crate::space::{READY_WITHIN, Space};
@@ -21,6 +23,23 @@ use crate::wait;
 const GONE_WITHIN: Duration = Duration::from_secs(90);
 
 static SHARED: OnceCell<String> = OnceCell::const_new();
+
+/// What the repository says of an Environment, with the images that hack/test has built in it.
+fn environment_spec(name: &str) -> Value {
+    let images = std::env::var("MUON_ENVIRONMENT_IMAGES")
+        .expect("MUON_ENVIRONMENT_IMAGES names no images: run `hack/test e2e`, which builds and imports them");
+    let images: HashMap<String, String> = serde_json::from_str(&images).expect("names of images by their names here");
+    let file = repository().join(format!("config/environments/{name}/environment.yaml"));
+    let text = std::fs::read_to_string(file).expect("an Environment of ours");
+    let mut spec = serde_yaml::from_str::<Value>(&text).expect("YAML")["spec"].take();
+    for part in ["runtime", "builder"] {
+        if let Some(image) = spec[part]["image"].as_str() {
+            let (name, _) = image.split_once(':').expect("an image has a tag");
+            spec[part]["image"] = json!(images[name]);
+        }
+    }
+    spec
+}
 
 /// A namespace of a test's own, or the shared one.
 pub struct Scene {
@@ -68,10 +87,9 @@ impl Scene {
         Self { cluster, space: Space { client, namespace: made.name_any() } }
     }
 
-    /// Copies an installed Environment into the namespace, with a pool of this size, and waits for it.
+    /// Brings an Environment of `config/environments` into the namespace, with a pool of this size, and waits for it.
     pub async fn environment(&self, name: &str, pool: Value) {
-        let installed: Api<Environment> = Api::namespaced(self.client.clone(), "default");
-        let mut spec = serde_json::to_value(installed.get(name).await.expect("an installed Environment").spec).unwrap();
+        let mut spec = environment_spec(name);
         spec["pool"] = pool;
         // A test's pods have nothing to finish once it has its answers.
         spec["terminationGracePeriodSeconds"] = json!(10);

@@ -1,10 +1,10 @@
 """From nothing to an installed Muon: what hack/up and hack/test have in common."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from . import cache, images, imports, installation, lifecycle, prerequisites, products
+from . import cache, environments, images, imports, installation, lifecycle, prerequisites, products
 from .installation import Target
 from .instance import Instance
 from .kubectl import Kubectl
@@ -15,20 +15,22 @@ from .status import status
 CLUSTER_IMAGES = ("local/pause", "local/traefik")
 
 
-def bring_up(instance: Instance, only_cluster: bool = False) -> None:
-    """A cluster of our own with the Ingress controller and, unless unwanted, Muon."""
+def bring_up(
+    instance: Instance, only_cluster: bool = False, chosen: Sequence[str] = environments.DEFAULT
+) -> None:
+    """A cluster of our own with the Ingress controller and, unless unwanted, Muon with the chosen Environments."""
     prerequisites.require_toolchains()
     prerequisites.install_packages()
     products.kubenode()
     products.coredns()
-    built = build_images(CLUSTER_IMAGES if only_cluster else images.NAMES)
+    built = build_images(CLUSTER_IMAGES if only_cluster else images.names_with(chosen))
     lifecycle.up(instance, built["local/pause"].reference)
     imports.import_images(instance, built.values())
     references = {name: image.reference for name, image in built.items()}
     target = Target(Kubectl.of_instance(instance), references, instance.state / "manifests")
     installation.install_ingress_controller(target)
     if not only_cluster:
-        installation.install_muon(target)
+        installation.install_muon(target, chosen)
 
 
 def build_images(names: Iterable[str]) -> dict[str, images.Image]:

@@ -3,13 +3,14 @@
 import http.client
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .failure import Failure
 from .instance import INGRESS_PORT, Addresses
 from .processes import wait_until
 
-SAMPLE, HOST, PATH = "hello-python", "hello-python.example.com", "/"
+PATH = "/"
 WARM_CALLS = 21
 ROUTE_SECONDS = 30
 METHOD_NOT_ALLOWED = 405
@@ -37,13 +38,24 @@ class Timing:
     was_cold: bool
 
 
-def time_sample(addresses: Addresses) -> Timing:
+def sample_for(environments: Sequence[str]) -> str:
+    """The sample that shows the first of these Environments; each has one of its name."""
+    return f"hello-{environments[0]}"
+
+
+def host_of(sample: str) -> str:
+    """Where a sample answers."""
+    return f"{sample}.example.com"
+
+
+def time_sample(addresses: Addresses, sample: str) -> Timing:
     """Waits until the sample's route is served, then calls it cold and warm."""
-    _wait_for_route(addresses)
-    first = call(addresses, HOST, PATH)
+    host = host_of(sample)
+    _wait_for_route(addresses, host)
+    first = call(addresses, host, PATH)
     if first.status != 200:
-        raise Failure(f"{HOST}{PATH} answered {first.status}: {first.body.strip()[:300]}")
-    warm = [call(addresses, HOST, PATH).milliseconds for _ in range(WARM_CALLS)]
+        raise Failure(f"{host}{PATH} answered {first.status}: {first.body.strip()[:300]}")
+    warm = [call(addresses, host, PATH).milliseconds for _ in range(WARM_CALLS)]
     return Timing(first.body, first.milliseconds, statistics.median(warm), first.start == "cold")
 
 
@@ -62,11 +74,11 @@ def call(addresses: Addresses, host: str, path: str, method: str = "GET") -> Ans
     return Answer(reply.status, body, reply.headers.get("muon-start", ""), (time.perf_counter() - start) * 1000)
 
 
-def _wait_for_route(addresses: Addresses) -> None:
+def _wait_for_route(addresses: Addresses, host: str) -> None:
     """Waits for the Ingress controller, which takes Ingresses in on its own time, to know the host.
 
     By a method that the sample's route refuses: asking for the sample itself would warm it.
     """
-    if not wait_until(lambda: call(addresses, HOST, PATH, "POST").status == METHOD_NOT_ALLOWED, ROUTE_SECONDS):
-        answer = call(addresses, HOST, PATH, "POST")
-        raise Failure(f"{HOST} has no route after {ROUTE_SECONDS} s: {answer.status} {answer.body.strip()[:300]}")
+    if not wait_until(lambda: call(addresses, host, PATH, "POST").status == METHOD_NOT_ALLOWED, ROUTE_SECONDS):
+        answer = call(addresses, host, PATH, "POST")
+        raise Failure(f"{host} has no route after {ROUTE_SECONDS} s: {answer.status} {answer.body.strip()[:300]}")

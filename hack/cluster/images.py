@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 from . import cache as caches
+from . import environments
 from .failure import Failure, run_command
 from .imagebuild import BASE_REFERENCE, Buildah, Order, base_key
 
 CLONE = Path(__file__).resolve().parents[2]
 IMAGES = CLONE / "config" / "images"
-ENVIRONMENTS = CLONE / "config" / "environments"
 
 # Archives of earlier contents that are kept: another clone, or the branch one came from, may want them again.
 KEPT_ARCHIVES = 4
@@ -57,10 +57,22 @@ RECIPES = (
     Recipe("local/traefik", IMAGES / "traefik", binary="traefik"),
     Recipe("muon/agent", IMAGES / "agent", binary="muon-agent"),
     Recipe("muon/muon", IMAGES / "muon", binary="muon"),
-    Recipe("muon/node", ENVIRONMENTS / "node"),
-    Recipe("muon/python", ENVIRONMENTS / "python"),
 )
-NAMES = tuple(recipe.name for recipe in RECIPES)
+# The programs that images of Environments hold, where a language has one of its own.
+ENVIRONMENT_PROGRAMS: Mapping[str, str] = {}
+ENVIRONMENT_RECIPES = tuple(
+    Recipe(name, folder, binary=ENVIRONMENT_PROGRAMS.get(name))
+    for name, folder in environments.image_folders(environments.known()).items()
+)
+ALL_NAMES = tuple(recipe.name for recipe in RECIPES + ENVIRONMENT_RECIPES)
+
+
+def names_with(chosen: Iterable[str]) -> tuple[str, ...]:
+    """What an installation with these Environments needs."""
+    return tuple(recipe.name for recipe in RECIPES) + tuple(environments.image_folders(chosen))
+
+
+NAMES = names_with(environments.DEFAULT)
 
 # What no installation needs.
 TEST_RECIPES = (Recipe("e2e/foreign", CLONE / "e2e" / "images" / "foreign"),)
@@ -142,23 +154,25 @@ def order_for(recipe: Recipe, files: Mapping[str, Path], image: Image) -> Order:
 
 
 def recipe_of(name: str) -> Recipe:
-    for recipe in RECIPES + TEST_RECIPES:
+    for recipe in RECIPES + ENVIRONMENT_RECIPES + TEST_RECIPES:
         if recipe.name == name:
             return recipe
-    raise Failure(f"there is no image {name}: the images are {', '.join(NAMES + TEST_NAMES)}")
+    raise Failure(f"there is no image {name}: the images are {', '.join(ALL_NAMES + TEST_NAMES)}")
 
 
 def inputs(recipe: Recipe, binaries: Mapping[str, Path]) -> dict[str, Path]:
     """What goes into the build, by its path in the build context (for a source: what it is compiled from)."""
     if recipe.source is not None:
         return {recipe.source.name: recipe.source}
+    files: dict[str, Path] = {}
     if recipe.binary is not None:
         program = binaries.get(recipe.binary)
         if program is None or not program.is_file():
             raise Failure(f"the image {recipe.name} needs the program {recipe.binary}, which has not been built")
-        return {recipe.binary: program}
-    files: dict[str, Path] = {}
+        files[recipe.binary] = program
     for source in copied(recipe.containerfile.read_text()):
+        if source == "${BINARY}":
+            continue
         path = recipe.folder / source
         if not path.exists():
             raise Failure(f"{recipe.containerfile} copies {source}, which does not exist")
@@ -201,7 +215,7 @@ def _forget_old_archives(folder: Path, prefix: str) -> None:
 
 def _main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m cluster.images", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME", help=f"any of: {', '.join(NAMES)}")
+    parser.add_argument("names", nargs="*", default=list(NAMES), metavar="NAME", help=f"any of: {', '.join(ALL_NAMES)}")
     parser.add_argument(
         "--binary", action="append", default=[], metavar="KEY=PATH", help="a program: muon, muon-agent or traefik"
     )

@@ -117,7 +117,7 @@ class _Installation:
 
     def the_ingress_answers(self) -> None:
         """The Ingress controller of that cluster answers too."""
-        timing = calls.time_sample(self.instance.addresses())
+        timing = calls.time_sample(self.instance.addresses(), "hello-python")
         if timing.reply != "hello from Python\n":
             raise Failure(f"through the Ingress came {timing.reply[:300]!r}")
 

@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import environments
 from .failure import Failure
 from .instance import CLONE
 from .kubectl import Kubectl
@@ -27,16 +29,29 @@ class Target:
 
     def apply(self, base: Path, namespace: str | None = None) -> None:
         """Applies a kustomize base with our images in it."""
-        overlay = self.workspace / base.relative_to(CLONE)
+        self._apply(self.workspace / base.relative_to(CLONE), [base], namespace)
+
+    def apply_environments(self, chosen: Iterable[str], namespace: str) -> None:
+        """Applies these Environments, each a base of its own, with our images in them."""
+        overlay = self.workspace / environments.FOLDER.relative_to(CLONE)
+        overlay.mkdir(parents=True, exist_ok=True)
+        # The rules by which kustomize finds the images of Environments: a file of the overlay's own, by its demand.
+        rules = shutil.copyfile(environments.FOLDER / "images.yaml", overlay / "images.yaml")
+        self._apply(overlay, [environments.FOLDER / name for name in chosen], namespace, [rules.name])
+
+    def _apply(self, overlay: Path, bases: Sequence[Path], namespace: str | None, rules: Sequence[str] = ()) -> None:
         overlay.mkdir(parents=True, exist_ok=True)
         # kustomize takes no absolute path; both sides are resolved because it follows links.
-        relative = os.path.relpath(base.resolve(), overlay.resolve())
-        (overlay / "kustomization.yaml").write_text(json.dumps(overlay_of(relative, self.images, namespace), indent=2))
+        relative = [os.path.relpath(base.resolve(), overlay.resolve()) for base in bases]
+        text = json.dumps(overlay_of(relative, self.images, namespace, rules), indent=2)
+        (overlay / "kustomization.yaml").write_text(text)
         self.kubectl.apply("-k", str(overlay))
 
 
-def overlay_of(base: str, images: Mapping[str, str], namespace: str | None) -> dict:
-    """A kustomization that changes nothing of its base but the images, and perhaps the namespace."""
+def overlay_of(
+    bases: Sequence[str], images: Mapping[str, str], namespace: str | None, rules: Sequence[str] = ()
+) -> dict:
+    """A kustomization that changes nothing of its bases but the images, and perhaps the namespace."""
     replaced = []
     for name, reference in sorted(images.items()):
         new_name, _, tag = reference.rpartition(":")
@@ -44,10 +59,11 @@ def overlay_of(base: str, images: Mapping[str, str], namespace: str | None) -> d
     overlay = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
-        "resources": [base],
+        "resources": list(bases),
         "images": replaced,
     }
-    return overlay | ({"namespace": namespace} if namespace else {})
+    more = {"namespace": namespace} if namespace else {}
+    return overlay | more | ({"configurations": list(rules)} if rules else {})
 
 
 def install_ingress_controller(target: Target) -> None:
@@ -57,21 +73,21 @@ def install_ingress_controller(target: Target) -> None:
         _wait_for_rollouts(target.kubectl, "ingress", step)
 
 
-def install_muon(target: Target) -> None:
-    """The custom resources, the parts of Muon and the Environments, each served when this returns."""
+def install_muon(target: Target, chosen: Sequence[str] = environments.DEFAULT) -> None:
+    """The custom resources, the parts of Muon and the chosen Environments, each served when this returns."""
     with Step("installing Muon") as step:
         target.apply(CLONE / "config" / "default")
         target.kubectl("wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=muon", "--timeout=30s")
         _wait_for_rollouts(target.kubectl, SYSTEM_NAMESPACE, step)
     with Step("installing the Environments") as step:
-        target.apply(CLONE / "config" / "environments", USER_NAMESPACE)
+        target.apply_environments(chosen, USER_NAMESPACE)
         _wait_until_ready(target.kubectl, "environments.muon.dev", step)
 
 
-def install_samples(kubectl: Kubectl) -> None:
-    """Every sample, each a folder of plain manifests."""
+def install_samples(kubectl: Kubectl, chosen: Iterable[str] = environments.DEFAULT) -> None:
+    """Every sample that the chosen Environments run, each a folder of plain manifests."""
     with Step("applying the samples") as step:
-        for sample in sorted(path for path in (CLONE / "samples").iterdir() if path.is_dir()):
+        for sample in environments.samples_for(chosen):
             step.note(sample.name)
             how = "-k" if (sample / "kustomization.yaml").exists() else "-f"
             kubectl.apply("-n", USER_NAMESPACE, how, str(sample))

@@ -1,11 +1,12 @@
 """The phases of hack/test, the cheap ones first."""
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import cache, counts, diagnostics, images, imports, install, lifecycle, prerequisites, products
+from . import cache, counts, diagnostics, environments, images, imports, install, lifecycle, prerequisites, products, runtimes
 from .bringup import bring_up, build_images, write_status
 from .counts import Counts
 from .failure import Failure
@@ -23,8 +24,6 @@ QUICK_BUILD = {
 }
 # What is read by programs and from logs has no colours.
 PLAIN = {"CARGO_TERM_COLOR": "never", "NO_COLOR": "1"}
-PYTHON_RUNTIME_TESTS = Path("config/environments/python/runtime/tests")
-NODE_RUNTIME_TESTS = Path("config/environments/node/runtime/tests")
 RUST_WARNINGS = ["--", "-D", "warnings"]
 
 Parser = Callable[[str], Counts]
@@ -48,7 +47,7 @@ class Phases:
             Phase("clippy", "no warning anywhere", self.clippy),
             Phase("deny", "licenses, bans and sources of all crates", self.deny),
             Phase("unit", "the crates' own tests", self.unit),
-            Phase("runtimes", "the Python and Node.js runtimes", self.runtimes),
+            Phase("runtimes", "the runtimes of the languages", self.runtimes),
             Phase("api", "against a real API server", self.api),
             Phase("images", "programs and images", self.images),
             Phase("install", "hack/up on a cluster of somebody else's", self.install, needs=("images",)),
@@ -75,17 +74,13 @@ class Phases:
         return self._cargo_test(["--workspace", "--exclude", "muon-e2e"], report, {})
 
     def runtimes(self, report: Report) -> Counts:
-        """The tests of the two runtimes, each in its own language."""
-        prerequisites.require_toolchains(("node",))
-        python = ["python3", "-m", "unittest", "discover", "-s", PYTHON_RUNTIME_TESTS]
-        files = sorted((CLONE / NODE_RUNTIME_TESTS).glob("*.test.js"))
-        node = ["node", "--test", "--test-reporter=tap", *(file.relative_to(CLONE) for file in files)]
-        if self.only:
-            python += ["-k", self.only]
-            node.insert(2, f"--test-name-pattern={self.only}")
-        return self._tests(python, report, counts.of_unittest, append="python") + self._tests(
-            node, report, counts.of_node_test, append="node"
-        )
+        """The tests of every Environment's runtime, on this machine with the packages that its image has."""
+        prerequisites.install_packages(environments.packages(environments.known()))
+        found = Counts()
+        for suite in runtimes.suites(self.only):
+            report.step.note(suite.language)
+            found += self._tests(suite.argv, report, suite.parse, append=suite.language)
+        return found
 
     def tooling(self, report: Report) -> Counts:
         """The tests beside this package."""
@@ -105,7 +100,7 @@ class Phases:
         report.step.note("programs of the node")
         products.kubenode()
         products.coredns()
-        build_images(images.NAMES + images.TEST_NAMES)
+        build_images(images.ALL_NAMES + images.TEST_NAMES)
         return Counts(passed=1)
 
     def install(self, report: Report) -> Counts:
@@ -129,14 +124,16 @@ class Phases:
     def e2e(self, report: Report) -> Counts:
         """Everything together, as a user's client sees it."""
         known = write_status(self.instance)
-        foreign = build_images(images.TEST_NAMES)["e2e/foreign"]
-        imports.import_images(self.instance, [foreign])
+        languages = tuple(environments.image_folders(environments.known()))
+        more = build_images(languages + images.TEST_NAMES)
+        imports.import_images(self.instance, more.values())
         environment = {
             "KUBECONFIG": known["kubeconfig"],
             "MUON_INGRESS": known["ingress"],
             "MUON_STATUS_JSON": str(self.instance.status_file),
             "MUON_KUBENODE": str(products.kubenode()),
-            "MUON_FOREIGN_IMAGE": foreign.reference,
+            "MUON_FOREIGN_IMAGE": more["e2e/foreign"].reference,
+            "MUON_ENVIRONMENT_IMAGES": json.dumps({name: more[name].reference for name in languages}),
         }
         outcome = self._cargo_test(["--package", "muon-e2e", *_targets("e2e")], report, environment)
         if outcome.failed:

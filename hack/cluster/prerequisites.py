@@ -25,6 +25,8 @@ CLUSTER_PACKAGES = (
     "openssl",
 )
 IMAGE_PACKAGES = ("buildah", "skopeo", "mmdebstrap", "gcc", "libc6-dev")
+# Somebody else may be installing at this moment.
+APT_PATIENCE = ("-o", "DPkg::Lock::Timeout=300")
 TOOLCHAINS = {
     "go": "Go 1.25 or newer",
     "cargo": "Rust (rustup)",
@@ -55,8 +57,8 @@ def install_packages(packages: Iterable[str] = CLUSTER_PACKAGES + IMAGE_PACKAGES
     log = cache.root() / "logs" / "apt.log"
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     with Step(f"installing {', '.join(missing)}") as step:
-        logged(["apt-get", "update"], log.with_name("apt-update.log"), step=step, env=environment)
-        logged(["apt-get", "install", "-y", "--no-install-recommends", *missing], log, step=step, env=environment)
+        logged(["apt-get", *APT_PATIENCE, "update"], log.with_name("apt-update.log"), step=step, env=environment)
+        logged(["apt-get", *APT_PATIENCE, "install", "-y", "--no-install-recommends", *missing], log, step=step, env=environment)
 
 
 def _installed() -> set[str]:

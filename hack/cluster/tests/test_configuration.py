@@ -49,7 +49,7 @@ class CertificateTest(unittest.TestCase):
 
 class OverlayTest(unittest.TestCase):
     def test_a_registry_s_port_is_not_taken_for_the_tag(self) -> None:
-        overlay = overlay_of("../base", {"muon/muon": "registry.example:5000/crane/muon:abc"}, None)
+        overlay = overlay_of(["../base"], {"muon/muon": "registry.example:5000/crane/muon:abc"}, None)
         self.assertEqual(
             overlay["images"], [{"name": "muon/muon", "newName": "registry.example:5000/crane/muon", "newTag": "abc"}]
         )

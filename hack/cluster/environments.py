@@ -1,0 +1,60 @@
+"""Which Environments there are, and what each is made of: a folder of config/environments says it all."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from .failure import Failure
+from .instance import CLONE
+
+FOLDER = CLONE / "config" / "environments"
+# What comes without being asked for: a cluster that is up quickly.
+DEFAULT = ("python", "node")
+# The samples of functions that fail on purpose.
+BROKEN = "broken"
+
+
+def known() -> tuple[str, ...]:
+    """The names of all Environments: those that come by default, then the others."""
+    found = sorted(path.parent.name for path in FOLDER.glob("*/environment.yaml"))
+    return DEFAULT + tuple(name for name in found if name not in DEFAULT)
+
+
+def parse(words: str) -> tuple[str, ...]:
+    """The Environments that a command line names, `all` being every one."""
+    names = known() if words == "all" else tuple(dict.fromkeys(word.strip() for word in words.split(",") if word.strip()))
+    unknown = [name for name in names if name not in known()]
+    if unknown or not names:
+        raise Failure(f"no Environment {', '.join(unknown) or 'is named'}: there are {', '.join(known())}, or all")
+    return names
+
+
+def image_folders(names: Iterable[str]) -> dict[str, Path]:
+    """By the image's name the folder of its Containerfile: the runtime's and, where there is one, the builder's."""
+    found = {}
+    for name in names:
+        found[f"muon/{name}"] = FOLDER / name
+        if (FOLDER / name / "builder" / "Containerfile").exists():
+            found[f"muon/{name}-builder"] = FOLDER / name / "builder"
+    return found
+
+
+def packages(names: Iterable[str]) -> list[str]:
+    """The Debian packages that the runtimes stand on."""
+    found: dict[str, None] = {}
+    for name in names:
+        file = FOLDER / name / "packages.txt"
+        lines = file.read_text().splitlines() if file.exists() else []
+        found.update(dict.fromkeys(line.strip() for line in lines if line.strip() and not line.startswith("#")))
+    return list(found)
+
+
+def samples_for(names: Iterable[str], folder: Path = CLONE / "samples") -> list[Path]:
+    """The samples that these Environments are enough for, without those that fail on purpose."""
+    chosen = set(names)
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name != BROKEN and _needs(path) <= chosen]
+
+
+def _needs(sample: Path) -> set[str]:
+    texts = (path.read_text() for path in sample.glob("*.yaml"))
+    return {name for text in texts for name in re.findall(r"^ *environment: *([a-z0-9-]+) *$", text, re.MULTILINE)}
