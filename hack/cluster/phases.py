@@ -75,6 +75,7 @@ class Phases:
 
     def runtimes(self, report: Report) -> Counts:
         """The tests of every Environment's runtime, on this machine with the packages that its image has."""
+        prerequisites.require_toolchains()
         prerequisites.install_packages(environments.packages(environments.known()))
         found = Counts()
         for suite in runtimes.suites(self.only):

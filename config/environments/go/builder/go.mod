@@ -1,0 +1,3 @@
+module muon.dev/go-builder
+
+go 1.23

@@ -1,0 +1,3 @@
+module muon.dev/launcher
+
+go 1.23
