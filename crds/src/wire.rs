@@ -5,7 +5,11 @@
 //! | [`LoadRequest`] → [`LoadReport`] | proxy → agent | `POST :8889/v1/load` |
 //! | [`PodRequest`] → [`PodReply`] | proxy → home proxy | `POST :8083/v1/pod` |
 //! | [`Activity`] | operator ← proxy | `GET :8083/v1/activity?seen=SEQ` |
+//! | [`SweepRequest`] → [`SweepReply`] | operator → store | `POST :8080/v1/sweep` |
+//! | [`LostReply`] | operator → store | `POST :8080/v1/lost` |
 //! | [`Failure`] | anybody of ours → caller | every non-2xx answer of ours |
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -241,4 +245,48 @@ pub struct Failure {
     pub request_id: Option<String>,
     /// Whether user code saw the request.
     pub executed: Executed,
+}
+
+/// What is in use of the store: everything else may go, once it has been out of use for the store's grace period.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepRequest {
+    /// Digests that something refers to, by namespace. A namespace that is not named uses nothing.
+    pub live: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// What a sweep came to.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SweepReply {
+    /// Archives deleted, or that would have been if the store did not run dry.
+    pub swept: u64,
+    /// Their bytes.
+    pub swept_bytes: u64,
+    /// Archives out of use that are kept until their grace period ends.
+    pub waiting: u64,
+    /// Of the digests in use, those that the store does not hold.
+    pub missing: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Archives that somebody wanted to load since the last such call, and that the store could not give.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LostReply {
+    /// Which run of the store says this: another one may have come up with less.
+    pub instance: String,
+    /// Each once.
+    pub lost: Vec<Lost>,
+}
+
+/// An archive that the store cannot give.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase")]
+pub struct Lost {
+    /// The namespace that it was stored for.
+    pub namespace: String,
+    /// `sha256:…`.
+    pub digest: String,
+    /// It was there, and damaged; otherwise it is missing.
+    pub damaged: bool,
 }

@@ -2,6 +2,7 @@
 //! proxy that says whatever a test has it say. One for the whole test binary.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -35,6 +36,16 @@ static SHARED: OnceLock<Installation> = OnceLock::new();
 pub struct Installation {
     says: watch::Sender<Activity>,
     settings: Settings,
+    kept: Kept,
+}
+
+/// The store, and the directory that it keeps its files in.
+#[derive(Clone)]
+pub struct Kept {
+    /// The store.
+    pub store: muon_store::Store,
+    /// Its directory.
+    pub path: PathBuf,
 }
 
 impl Installation {
@@ -57,9 +68,14 @@ impl Installation {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
                 runtime.expect("a runtime").block_on(run(plane, said, started));
             });
-            let settings = wait.recv().expect("the installation starts");
-            Self { says, settings }
+            let (settings, kept) = wait.recv().expect("the installation starts");
+            Self { says, settings, kept }
         })
+    }
+
+    /// Where the archives are.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// Starts one more operator, as after a restart: it knows nothing. It runs as long as the test does; what it counts.
@@ -82,7 +98,7 @@ impl Installation {
 async fn run(
     plane: &'static ControlPlane,
     said: watch::Receiver<Activity>,
-    started: std::sync::mpsc::Sender<Settings>,
+    started: std::sync::mpsc::Sender<(Settings, Kept)>,
 ) {
     install_tls();
     let admin = plane.client();
@@ -91,8 +107,9 @@ async fn run(
     keep_key(&admin).await;
 
     let files = tempfile::tempdir().expect("a temporary directory");
-    let store = muon_store::Store::local(files.path()).expect("a store in a directory");
-    let store_port = serve(address, muon_store::router(store, signer.verifier())).await;
+    let store = muon_store::Store::local(files.path(), muon_store::Settings::default());
+    let store = store.await.expect("a store in a directory");
+    let store_port = serve(address, muon_store::router(store.clone(), signer.verifier())).await;
     let proxy = Router::new().route("/v1/activity", get(activity)).with_state(said);
     let peer_port = serve(address, proxy).await;
     make_proxy(&admin, address).await;
@@ -105,7 +122,7 @@ async fn run(
         let settings = Settings { instance: instance.to_owned(), ..settings.clone() };
         tokio::spawn(operate(plane.client_as(OPERATOR), settings, prometheus::Registry::new()));
     }
-    started.send(settings).expect("somebody waits");
+    started.send((settings, Kept { store, path: files.path().to_owned() })).expect("somebody waits");
     std::future::pending::<()>().await;
 }
 

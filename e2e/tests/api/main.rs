@@ -13,3 +13,4 @@ mod reserves;
 mod resync;
 mod scaling;
 mod schedule;
+mod store;

@@ -55,6 +55,7 @@ mod tests {
     fn load(pod: Option<&str>) -> Load {
         Load {
             pod_uid: pod.map(Into::into),
+            namespace: "default".into(),
             function_uid: "function-1".into(),
             revision: "r1".into(),
             digest: muon_crds::names::digest(b"x"),
@@ -85,7 +86,7 @@ mod tests {
     #[test]
     fn orders_for_another_pod_or_another_deed_are_refused() {
         assert!(check(&Order::Load(load(Some("pod-2"))), None).is_err());
-        let put = Order::Put(Put { digest: load(None).digest, until: 100 });
+        let put = Order::Put(Put { namespace: "default".into(), digest: load(None).digest, until: 100 });
         assert!(check(&put, None).is_err());
         let nonsense = Load { digest: "sha256:../../etc".into(), ..load(Some("pod-1")) };
         assert!(check(&Order::Load(nonsense), None).is_err());

@@ -119,6 +119,7 @@ fn request(store: SocketAddr, digest: &str, pod: Option<&str>) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let order = Order::Load(Load {
         pod_uid: pod.map(Into::into),
+        namespace: "default".into(),
         function_uid: "function-1".into(),
         revision: "r1".into(),
         digest: digest.into(),

@@ -6,8 +6,9 @@
 //!
 //! | order | signed by | taken by | bound to |
 //! | --- | --- | --- | --- |
-//! | [`Order::Load`] | proxy (short), operator (own Deployments, no end) | agent, store (GET) | function, revision, digest, pod |
-//! | [`Order::Put`] | operator | store (PUT, DELETE) | digest |
+//! | [`Order::Load`] | proxy (short), operator (own Deployments, no end) | agent, store (GET) | namespace, function, revision, digest, pod |
+//! | [`Order::Put`] | operator | store (PUT, DELETE) | namespace, digest |
+//! | [`Order::Keep`] | operator | store (sweep) | the body of the call |
 //! | [`Order::Peer`] | proxy, operator | proxy | a short time |
 
 use base64::Engine as _;
@@ -26,6 +27,8 @@ pub enum Order {
     Load(Load),
     /// Write (or delete) this archive in the store.
     Put(Put),
+    /// Keep the store: say what is in use, ask what is lost.
+    Keep(Keep),
     /// Speak as one of Muon's own processes.
     Peer(Peer),
 }
@@ -37,6 +40,8 @@ pub struct Load {
     /// UID of the only pod that may take it; none in the template of a function's own Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_uid: Option<String>,
+    /// Namespace of the Function: the archive is read from what is stored for it.
+    pub namespace: String,
     /// UID of the Function.
     pub function_uid: String,
     /// Its revision.
@@ -52,8 +57,20 @@ pub struct Load {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Put {
+    /// Namespace that it is stored for, and counted to.
+    pub namespace: String,
     /// `sha256:…` that may be written or deleted.
     pub digest: String,
+    /// Seconds since the epoch after which it is void.
+    pub until: u64,
+}
+
+/// Keep the store in order.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Keep {
+    /// `sha256:…` of the call's body: nobody in between says what is in use.
+    pub body: String,
     /// Seconds since the epoch after which it is void.
     pub until: u64,
 }
@@ -152,6 +169,7 @@ impl Verifier {
         let until = match &order {
             Order::Load(load) => load.until,
             Order::Put(put) => Some(put.until),
+            Order::Keep(keep) => Some(keep.until),
             Order::Peer(peer) => Some(peer.until),
         };
         match until {

@@ -9,6 +9,7 @@ fn signer(byte: u8) -> Signer {
 fn load(until: Option<u64>) -> Order {
     Order::Load(Load {
         pod_uid: Some("pod-1".into()),
+        namespace: "demo".into(),
         function_uid: "function-1".into(),
         revision: "abcd1234".into(),
         digest: muon_crds::names::digest(b"code"),

@@ -80,6 +80,7 @@ impl Proxy {
         let Some(serving) = &function.serving else { return Err(Meaning::Later("nothing is served of it".to_owned())) };
         let order = self.signer.sign(&Order::Load(LoadOrder {
             pod_uid: Some(endpoint.uid.to_string()),
+            namespace: function.namespace().to_owned(),
             function_uid: function.uid.to_string(),
             revision: serving.revision.clone(),
             digest: serving.digest.clone(),

@@ -155,6 +155,7 @@ fn used(pod: &Pod, wanted: u32, context: &Context) -> UsedPod {
 fn sign(owner: &Owner, resolved: &Resolved, context: &Context) -> String {
     context.signer.sign(&Order::Load(Load {
         pod_uid: None,
+        namespace: owner.namespace.clone(),
         function_uid: owner.uid.clone(),
         revision: resolved.serving.revision.clone(),
         digest: resolved.serving.digest.clone(),

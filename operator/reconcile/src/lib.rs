@@ -8,7 +8,7 @@
 //!
 //! What is decided is decided in `muon-plan`, which is pure; here it is looked up, written and said. One driver per
 //! kind ([`environment`], [`package`], [`function`], [`http_trigger`]), beside them the loops that belong to no single
-//! object: [`gateways`], [`scale`], [`proxies`].
+//! object: [`gateways`], [`scale`], [`proxies`], [`keeper`].
 
 pub mod activity;
 pub mod ages;
@@ -28,6 +28,7 @@ pub mod function;
 pub mod gateways;
 pub mod held;
 pub mod http_trigger;
+pub mod keeper;
 pub mod links;
 pub mod metrics;
 #[cfg(test)]

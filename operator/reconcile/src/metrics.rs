@@ -23,6 +23,7 @@ pub struct Metrics {
     activity_errors: IntCounter,
     proxies: IntGauge,
     malformed: IntCounterVec,
+    lost: IntCounterVec,
 }
 
 impl Metrics {
@@ -92,6 +93,13 @@ impl Metrics {
                     &["kind"],
                 )?,
             )?,
+            lost: register(
+                registry,
+                IntCounterVec::new(
+                    Opts::new("muon_operator_archives_lost_total", "Archives in use that the store lost, by how."),
+                    &["how"],
+                )?,
+            )?,
         })
     }
 
@@ -139,6 +147,16 @@ impl Metrics {
     /// A watch delivered an object that is not of its kind's form.
     pub fn malformed(&self, kind: &str) {
         self.malformed.with_label_values(&[kind]).inc();
+    }
+
+    /// Whether there ever was such an object of this kind.
+    pub fn has_malformed(&self, kind: &str) -> bool {
+        self.malformed.with_label_values(&[kind]).get() > 0
+    }
+
+    /// The store lost an archive that is in use: `missing` or `damaged`.
+    pub fn lost(&self, how: &str) {
+        self.lost.with_label_values(&[how]).inc();
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::packed::{pack, unpack};
+use crate::packed::{pack, text, unpack};
 use crate::reference::ObjectRef;
 use crate::shelf::{Clearing, Shelf, Spot};
 
@@ -87,6 +87,15 @@ impl<K: Stored> Objects<K> {
     pub fn get(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
         let table = self.read();
         table.objects.get(name).and_then(|entry| table.open(entry))
+    }
+
+    /// The object of this name as JSON: of a kind that is kept packed, this is less work than to have the object.
+    pub fn text(&self, name: &ObjectRef<K>) -> Option<Vec<u8>> {
+        let table = self.read();
+        match &table.objects.get(name)?.kept {
+            Kept::Plain(object) => serde_json::to_vec(object.as_ref()).ok(),
+            Kept::Packed(spot) => table.shelf.get(*spot).and_then(text),
+        }
     }
 
     /// The version that the store has of an object, without a look at the object.

@@ -10,6 +10,7 @@ use muon_crds::package::Source;
 use muon_crds::{ConditionType, Package, condition};
 use muon_plan::Invalid;
 use muon_plan::package::{Content, Observed, Resources, Stored, build, report, validate};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::call::call;
@@ -34,7 +35,8 @@ const MAX_VERIFIED: usize = 100_000;
 /// Archives on their way into the store, and those that were found there lately.
 pub struct Archives {
     fetches: Semaphore,
-    verified: Mutex<HashMap<u128, Instant>>,
+    /// When the store was asked last; none: it must be asked.
+    verified: Mutex<HashMap<u128, Option<Instant>>>,
 }
 
 impl Default for Archives {
@@ -46,26 +48,32 @@ impl Default for Archives {
 impl Archives {
     /// Whether the store was asked lately. Of an archive of which this process knows nothing yet, the status is taken
     /// at its word until its turn comes: after a restart the store must not be asked for all of them at once.
-    fn is_verified(&self, digest: &str) -> bool {
+    fn is_verified(&self, namespace: &str, digest: &str) -> bool {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(digest) = short(digest) else { return false };
         if verified.len() >= MAX_VERIFIED {
             verified.clear();
         }
-        verified.entry(digest).or_insert_with(Instant::now).elapsed() < VERIFY / 2
+        let asked = verified.entry(short(namespace, digest)).or_insert_with(|| Some(Instant::now()));
+        asked.is_some_and(|asked| asked.elapsed() < VERIFY / 2)
     }
 
-    fn verify(&self, digest: &str) {
+    fn verify(&self, namespace: &str, digest: &str) {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(digest) = short(digest) {
-            verified.insert(digest, Instant::now());
-        }
+        verified.insert(short(namespace, digest), Some(Instant::now()));
+    }
+
+    /// The store may no longer have it: it is asked at the next visit.
+    pub fn doubt(&self, namespace: &str, digest: &str) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.insert(short(namespace, digest), None);
     }
 }
 
-/// The first half of a digest: enough to tell archives apart.
-fn short(digest: &str) -> Option<u128> {
-    u128::from_str_radix(digest.strip_prefix("sha256:")?.get(..32)?, 16).ok()
+/// Enough to tell the archives of all namespaces apart.
+fn short(namespace: &str, digest: &str) -> u128 {
+    let whole: [u8; 32] =
+        Sha256::new().chain_update(namespace).chain_update("/").chain_update(digest).finalize().into();
+    whole.iter().take(16).fold(0, |short, byte| short << 8 | u128::from(*byte))
 }
 
 /// One visit.
@@ -114,12 +122,13 @@ fn stored(object: &Package) -> Option<Stored> {
 /// Whether the store still has the archive; it is asked now and then only.
 async fn is_kept(object: &Package, context: &Context) -> Result<bool, Trouble> {
     let Some(Stored { digest, .. }) = stored(object) else { return Ok(false) };
-    if context.archives.is_verified(&digest) {
+    let namespace = namespace_of(object);
+    if context.archives.is_verified(&namespace, &digest) {
         return Ok(true);
     }
-    let kept = context.store.size(&digest).await?.is_some();
+    let kept = context.store.size(&namespace, &digest).await?.is_some();
     if kept {
-        context.archives.verify(&digest);
+        context.archives.verify(&namespace, &digest);
     }
     Ok(kept)
 }
@@ -133,10 +142,11 @@ async fn whole(object: &Package, context: &Context) -> Result<Arc<Package>, Trou
 /// Has the archive be in the store. What it holds already is not written again.
 async fn apply(object: &Package, resources: Resources, context: &Context) -> Result<Stored, Trouble> {
     let Resources { digest, content } = resources;
-    if let Some(stored) = known(object, &digest).filter(|_| context.archives.is_verified(&digest)) {
+    let namespace = namespace_of(object);
+    if let Some(stored) = known(object, &digest).filter(|_| context.archives.is_verified(&namespace, &digest)) {
         return Ok(stored);
     }
-    let size_bytes = match context.store.size(&digest).await? {
+    let size_bytes = match context.store.size(&namespace, &digest).await? {
         Some(size) => size,
         None => {
             let archive = match content {
@@ -144,11 +154,11 @@ async fn apply(object: &Package, resources: Resources, context: &Context) -> Res
                 Content::Url(url) => fetched(&url, &digest, context).await?,
             };
             let size = archive.len() as u64;
-            context.store.put(&digest, archive).await?;
+            context.store.put(&namespace, &digest, archive).await?;
             size
         }
     };
-    context.archives.verify(&digest);
+    context.archives.verify(&namespace, &digest);
     Ok(Stored { digest, size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX) })
 }
 
@@ -193,6 +203,11 @@ impl From<FetchError> for Trouble {
 
 impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Quota(message) = error {
+            // What is deleted elsewhere in the namespace makes room.
+            let invalid = Invalid::stalled(ConditionType::Stored, "QuotaExceeded", message);
+            return Self { invalid, again: Again::After(REFUSED) };
+        }
         let invalid = Invalid::waiting(ConditionType::Stored, "StoreUnavailable", error.to_string());
         Self { invalid, again: Again::Backoff }
     }

@@ -17,8 +17,12 @@ pub fn pack<K: Serialize>(object: &K) -> Option<Vec<u8>> {
 
 /// The object again.
 pub fn unpack<K: DeserializeOwned>(packed: &[u8]) -> Option<K> {
-    let text = lz4_flex::block::decompress_size_prepended_with_dict(packed, ORDINARY).ok()?;
-    serde_json::from_slice(&text).ok()
+    serde_json::from_slice(&text(packed)?).ok()
+}
+
+/// Its JSON.
+pub fn text(packed: &[u8]) -> Option<Vec<u8>> {
+    lz4_flex::block::decompress_size_prepended_with_dict(packed, ORDINARY).ok()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::order_key::OrderKeyError;
 use crate::queues::Queues;
 use crate::settings::Settings;
-use crate::{environment, function, http_trigger, order_key, package, proxies, scale, watches};
+use crate::{environment, function, http_trigger, keeper, order_key, package, proxies, scale, watches};
 
 /// Connections to a store or proxy that are kept open though idle.
 const IDLE_CONNECTIONS: usize = 4;
@@ -113,6 +113,7 @@ async fn drive(context: Arc<Context>) {
     let mut drivers = JoinSet::new();
     drivers.spawn(follow);
     drivers.spawn(scale::run(shared()));
+    drivers.spawn(keeper::run(shared()));
     drivers.spawn({
         let (context, bell) = (shared(), Arc::clone(&queues.gateways));
         async move { context.gateways.run(bell).await }

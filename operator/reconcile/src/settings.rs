@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_archive_bytes: u64,
     /// Fetching one archive takes at most this.
     pub archive_deadline: Duration,
+    /// How often the store is told what is in use.
+    pub sweep_every: Duration,
     /// Objects of one kind that are looked at at once.
     pub concurrency: u16,
     /// How often idle pods are looked for.
@@ -49,6 +51,7 @@ impl Settings {
             archive_hosts: Vec::new(),
             max_archive_bytes: 64 * 1024 * 1024,
             archive_deadline: Duration::from_secs(120),
+            sweep_every: Duration::from_secs(600),
             concurrency: 16,
             idle_tick: Duration::from_secs(1),
         }

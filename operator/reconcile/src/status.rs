@@ -125,7 +125,7 @@ impl Reporting {
     }
 
     /// An Event. Losing one is not worth a retry.
-    async fn tell<K: Reported>(&self, live: &K, note: &Note) {
+    pub async fn tell<K: Reported>(&self, live: &K, note: &Note) {
         match self.events.publish(live.object_ref(&()), note).await {
             Ok(()) => self.metrics.wrote("Event"),
             Err(error) => debug!(%error, "an event was lost"),

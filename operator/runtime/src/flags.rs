@@ -77,6 +77,9 @@ pub(crate) struct OperatorFlags {
     /// Seconds that fetching one archive may take.
     #[arg(long, env = "MUON_ARCHIVE_DEADLINE_SECONDS", default_value_t = 120, value_parser = value_parser!(u64).range(1..=3600))]
     pub(crate) archive_deadline_seconds: u64,
+    /// Seconds between two times that the store is told what is in use.
+    #[arg(long, env = "MUON_SWEEP_SECONDS", default_value_t = 600, value_parser = value_parser!(u64).range(5..=86_400))]
+    pub(crate) sweep_seconds: u64,
     /// Objects of one kind that are reconciled at once.
     #[arg(long, env = "MUON_CONCURRENCY", default_value_t = 16, value_parser = value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
@@ -140,6 +143,25 @@ pub(crate) struct StoreFlags {
     /// Port of the blobs.
     #[arg(long, env = "MUON_STORE_PORT", default_value_t = muon_crds::words::PORT_STORE)]
     pub(crate) port: u16,
+    /// Seconds that an archive is kept after nothing refers to it any more.
+    #[arg(long, env = "MUON_GRACE_SECONDS", default_value_t = 3600, value_parser = value_parser!(u64).range(60..))]
+    pub(crate) grace_seconds: u64,
+    /// Delete nothing that is out of use: only count and log it.
+    #[arg(long, env = "MUON_SWEEP_DRY_RUN")]
+    pub(crate) sweep_dry_run: bool,
+    /// Bytes that each namespace may store; 0: no bound.
+    #[arg(long, env = "MUON_QUOTA_BYTES", default_value_t = 512 << 20)]
+    pub(crate) quota_bytes: u64,
+    /// Bytes that single namespaces may store instead, e.g. `team-a=1073741824`; comma-separated.
+    #[arg(long, env = "MUON_QUOTA_OF", value_delimiter = ',', value_parser = quota)]
+    pub(crate) quota_of: Vec<(String, u64)>,
+}
+
+/// `namespace=bytes`.
+fn quota(text: &str) -> Result<(String, u64), String> {
+    let (namespace, bytes) = text.split_once('=').ok_or("a quota is written namespace=bytes")?;
+    let bytes = bytes.parse().map_err(|error| format!("{bytes:?}: {error}"))?;
+    Ok((namespace.to_owned(), bytes))
 }
 
 #[cfg(test)]

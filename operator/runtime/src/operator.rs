@@ -54,6 +54,7 @@ fn settings(flags: &OperatorFlags) -> Settings {
         max_archive_bytes: flags.max_archive_bytes,
         archive_deadline: Duration::from_secs(flags.archive_deadline_seconds),
         concurrency: flags.concurrency,
+        sweep_every: Duration::from_secs(flags.sweep_seconds),
         idle_tick: Duration::from_millis(flags.idle_tick_ms),
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
     }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use muon_order::Verifier;
-use muon_store::Store;
+use muon_store::{Quotas, Settings, Store, Sweeping};
 
 use crate::admin;
 use crate::error::Error;
@@ -16,7 +17,8 @@ use crate::shutdown::Shutdown;
 pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
     let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
     let verifier = verifier(&flags.order_dir)?;
-    let store = Store::local(&flags.dir)
+    let store = Store::local(&flags.dir, settings(&flags))
+        .await
         .map_err(|error| Error::Store { path: flags.dir.clone(), message: error.to_string() })?;
     let registry = admin::registry();
     store.register(&registry)?;
@@ -37,6 +39,15 @@ pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
         admin::serve(probes, registry, ready, shutdown.requested())
     )?;
     Ok(())
+}
+
+fn settings(flags: &StoreFlags) -> Settings {
+    let each = (flags.quota_bytes > 0).then_some(flags.quota_bytes);
+    Settings {
+        quotas: Quotas { each, of: flags.quota_of.iter().cloned().collect() },
+        sweeping: Sweeping { grace: Duration::from_secs(flags.grace_seconds), dry: flags.sweep_dry_run },
+        ..Settings::default()
+    }
 }
 
 fn verifier(dir: &Path) -> Result<Verifier, Error> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use prometheus::Registry;
@@ -12,9 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::cache::Cache;
-use crate::digest::{Digest, Hasher};
+use crate::digest::{BLOBS, Hasher, Name};
 use crate::failure::StoreError;
+use crate::ledger::{Ledger, Quotas};
 use crate::metrics::Metrics;
+use crate::sweep::Sweeping;
 
 /// Parts of uploads that were cut off stay behind only when the process died; none lives that long otherwise.
 const STALE: Duration = Duration::from_secs(3600);
@@ -56,12 +58,27 @@ impl Default for Limits {
     }
 }
 
+/// What a store is told.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Bounds of calls.
+    pub limits: Limits,
+    /// Bounds of namespaces.
+    pub quotas: Quotas,
+    /// How garbage is collected.
+    pub sweeping: Sweeping,
+}
+
 /// A content-addressed store. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
+    pub(crate) ledger: Ledger,
+    pub(crate) sweeping: Sweeping,
+    /// Tells this run of the store from others.
+    pub(crate) instance: Arc<str>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     cache: Arc<Mutex<Cache>>,
@@ -69,32 +86,40 @@ pub struct Store {
 
 impl Store {
     /// In a directory, which is made when it is not there. What is written survives a power cut.
-    pub fn local(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::local_with(path, Limits::default())
-    }
-
-    /// The same, with other bounds.
-    pub fn local_with(path: impl AsRef<Path>, limits: Limits) -> Result<Self, StoreError> {
+    pub async fn local(path: impl AsRef<Path>, settings: Settings) -> Result<Self, StoreError> {
         let path = path.as_ref();
         let unusable = |error| StoreError::Directory { path: path.to_owned(), error };
         std::fs::create_dir_all(path).map_err(unusable)?;
         sweep(path, SystemTime::now() - STALE).map_err(unusable)?;
         let objects = LocalFileSystem::new_with_prefix(path)?.with_fsync(true);
-        Ok(Self::new(Arc::new(objects), limits))
+        Self::open(Arc::new(objects), settings).await
     }
 
-    /// On any storage.
-    pub fn new(objects: Arc<dyn ObjectStore>, limits: Limits) -> Self {
-        Self {
+    /// On any storage that no other process writes to: what lies in it is counted now.
+    pub async fn open(objects: Arc<dyn ObjectStore>, settings: Settings) -> Result<Self, StoreError> {
+        let Settings { limits, quotas, sweeping } = settings;
+        let store = Self {
             objects,
             limits,
+            ledger: Ledger::new(quotas),
+            sweeping,
+            instance: instance().into(),
             // The names and labels are constants, right or wrong at compile time; the tests make one.
             #[allow(clippy::expect_used)]
             metrics: Metrics::new().expect("the store's metrics are well-formed"),
             uploads: Arc::new(Semaphore::new(limits.uploads)),
             downloads: Arc::new(Semaphore::new(limits.downloads)),
             cache: Arc::new(Mutex::new(Cache::new(limits.cache))),
+        };
+        let mut lying = store.objects.list(Some(&BLOBS.into()));
+        while let Some(meta) = lying.try_next().await? {
+            if let Some(name) = Name::at(&meta.location) {
+                store.ledger.found(&name, meta.size);
+            }
         }
+        drop(lying);
+        store.show_total();
+        Ok(store)
     }
 
     /// Adds the store's metrics to what the process exposes.
@@ -110,48 +135,66 @@ impl Store {
         if read == PROBE { Ok(()) } else { Err(StoreError::Probe) }
     }
 
-    /// The size of a blob that is there.
-    pub async fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
-        match self.objects.head(&digest.path()).await {
+    /// The size of a blob that is there, and means to stay: its grace period begins anew.
+    pub async fn size(&self, name: &Name) -> Result<u64, StoreError> {
+        self.ledger.touch(name).ok_or_else(|| StoreError::Missing(name.clone()))?;
+        match self.objects.head(&name.path()).await {
             Ok(meta) => Ok(meta.size),
-            Err(error) => Err(missing(digest, error)),
+            Err(error) => Err(self.missing(name, error)),
         }
     }
 
     /// Removes a blob; one that is not there is fine.
-    pub async fn delete(&self, digest: &Digest) -> Result<(), StoreError> {
-        self.cache().remove(digest);
-        match self.objects.delete(&digest.path()).await {
+    pub async fn delete(&self, name: &Name) -> Result<(), StoreError> {
+        let _going = self.ledger.depart(name).ok_or(StoreError::Busy("changes of this blob"))?;
+        self.cache().remove(&name.digest);
+        match self.objects.delete(&name.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Whether a blob is there and whole. A damaged one is set aside.
-    pub(crate) async fn holds(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let mut content = match self.objects.get(&digest.path()).await {
+    pub(crate) async fn holds(&self, name: &Name) -> Result<bool, StoreError> {
+        let mut content = match self.objects.get(&name.path()).await {
             Ok(found) => found.into_stream(),
-            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(object_store::Error::NotFound { .. }) => {
+                self.ledger.remove(name);
+                return Ok(false);
+            }
             Err(error) => return Err(error.into()),
         };
         let mut hash = Hasher::default();
         while let Some(chunk) = content.next().await {
             hash.update(&chunk?);
         }
-        let whole = hash.finish() == *digest;
+        let whole = hash.finish() == name.digest;
         if !whole {
-            self.set_aside(digest).await;
+            self.set_aside(name).await;
         }
         Ok(whole)
     }
 
     /// Takes a damaged blob out of the way, so that it is missing from now on and can be uploaded again.
-    pub(crate) async fn set_aside(&self, digest: &Digest) {
+    pub(crate) async fn set_aside(&self, name: &Name) {
         self.metrics.corrupt.inc();
-        self.cache().remove(digest);
-        match self.objects.rename(&digest.path(), &digest.quarantine()).await {
-            Ok(()) => tracing::error!(%digest, "a blob was damaged in storage; it is set aside in quarantine/"),
-            Err(error) => tracing::error!(%digest, %error, "a blob is damaged in storage and cannot be set aside"),
+        self.ledger.remove(name);
+        self.ledger.lost(name, true);
+        self.cache().remove(&name.digest);
+        match self.objects.rename(&name.path(), &name.quarantine()).await {
+            Ok(()) => tracing::error!(%name, "a blob was damaged in storage; it is set aside in quarantine/"),
+            Err(error) => tracing::error!(%name, %error, "a blob is damaged in storage and cannot be set aside"),
+        }
+    }
+
+    /// Tells a blob that is not there, though it should be, from storage that fails.
+    pub(crate) fn missing(&self, name: &Name, error: object_store::Error) -> StoreError {
+        match error {
+            object_store::Error::NotFound { .. } => {
+                self.ledger.remove(name);
+                StoreError::Missing(name.clone())
+            }
+            error => error.into(),
         }
     }
 
@@ -172,12 +215,9 @@ impl Store {
     }
 }
 
-/// Tells a blob that is not there from storage that fails.
-pub(crate) fn missing(digest: &Digest, error: object_store::Error) -> StoreError {
-    match error {
-        object_store::Error::NotFound { .. } => StoreError::Missing(digest.clone()),
-        error => error.into(),
-    }
+/// The time of the start: no two runs on one storage have the same.
+fn instance() -> String {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
 }
 
 async fn turn(

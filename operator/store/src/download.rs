@@ -8,29 +8,33 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use object_store::ObjectStoreExt as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::blobs::{Store, missing};
-use crate::digest::{Digest, Hasher};
+use crate::blobs::Store;
+use crate::digest::{Digest, Hasher, Name};
 use crate::failure::StoreError;
 
 impl Store {
     /// A blob's size and content. A small one has been verified when this returns; a large one breaks off before its
     /// last bytes if it turns out to be damaged.
-    pub async fn get(&self, digest: &Digest) -> Result<(u64, Body), StoreError> {
+    pub async fn get(&self, name: &Name) -> Result<(u64, Body), StoreError> {
+        if !self.ledger.has(name) {
+            return Err(StoreError::Missing(name.clone()));
+        }
+        let digest = &name.digest;
         if let Some(bytes) = self.cache().get(digest) {
             self.metrics.cache.with_label_values(&["hit"]).inc();
             return Ok((bytes.len() as u64, bytes.into()));
         }
-        let found = self.objects.get(&digest.path()).await.map_err(|error| missing(digest, error))?;
+        let found = self.objects.get(&name.path()).await.map_err(|error| self.missing(name, error))?;
         let size = found.meta.size;
         if size > self.limits.small {
             let permit = self.download_turn().await?;
-            return Ok((size, Body::from_stream(self.verified(digest, found.into_stream(), permit))));
+            return Ok((size, Body::from_stream(self.verified(name, found.into_stream(), permit))));
         }
         self.metrics.cache.with_label_values(&["miss"]).inc();
         let (bytes, got) = read_whole(found.into_stream(), size).await?;
         if got != *digest {
-            self.set_aside(digest).await;
-            return Err(StoreError::Corrupt(digest.clone()));
+            self.set_aside(name).await;
+            return Err(StoreError::Corrupt(name.clone()));
         }
         self.remember(digest, &bytes);
         Ok((size, bytes.into()))
@@ -48,13 +52,13 @@ impl Store {
     /// The stream, one chunk behind the storage: the last chunk follows only when the digest is right.
     fn verified(
         &self,
-        digest: &Digest,
+        name: &Name,
         content: BoxStream<'static, object_store::Result<Bytes>>,
         permit: OwnedSemaphorePermit,
     ) -> BoxStream<'static, io::Result<Bytes>> {
         let reading = Reading {
             store: self.clone(),
-            digest: digest.clone(),
+            name: name.clone(),
             content,
             hash: Hasher::default(),
             held: Bytes::new(),
@@ -72,7 +76,7 @@ impl Store {
 
 struct Reading {
     store: Store,
-    digest: Digest,
+    name: Name,
     content: BoxStream<'static, object_store::Result<Bytes>>,
     hash: Hasher,
     held: Bytes,
@@ -91,9 +95,9 @@ impl Reading {
             }
         }
         let got = std::mem::take(&mut self.hash).finish();
-        if got != self.digest {
-            self.store.set_aside(&self.digest).await;
-            return Err(io::Error::other(StoreError::Corrupt(self.digest)));
+        if got != self.name.digest {
+            self.store.set_aside(&self.name).await;
+            return Err(io::Error::other(StoreError::Corrupt(self.name)));
         }
         Ok(Some((self.held, None)))
     }

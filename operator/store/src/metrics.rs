@@ -17,6 +17,18 @@ pub(crate) struct Metrics {
     pub(crate) cached: IntGauge,
     /// Blobs found damaged.
     pub(crate) corrupt: IntCounter,
+    /// Blobs that are held.
+    pub(crate) blobs: IntGauge,
+    /// Their bytes.
+    pub(crate) stored: IntGauge,
+    /// Blobs that the last sweep found out of use and left.
+    pub(crate) unused: IntGauge,
+    /// Blobs that sweeps deleted.
+    pub(crate) swept: IntCounter,
+    /// Their bytes.
+    pub(crate) swept_bytes: IntCounter,
+    /// Uploads refused, since a namespace had no room.
+    pub(crate) over_quota: IntCounter,
 }
 
 impl Metrics {
@@ -34,6 +46,12 @@ impl Metrics {
             cache: IntCounterVec::new(cache, &["result"])?,
             cached: IntGauge::new("muon_store_cache_bytes", "Bytes of blobs in memory.")?,
             corrupt: IntCounter::new("muon_store_corrupt_total", "Blobs found damaged and set aside.")?,
+            blobs: IntGauge::new("muon_store_blobs", "Blobs held.")?,
+            stored: IntGauge::new("muon_store_stored_bytes", "Bytes of blobs held.")?,
+            unused: IntGauge::new("muon_store_unused_blobs", "Blobs out of use that the last sweep left.")?,
+            swept: IntCounter::new("muon_store_swept_total", "Blobs deleted because they were out of use.")?,
+            swept_bytes: IntCounter::new("muon_store_swept_bytes_total", "Bytes of blobs deleted as out of use.")?,
+            over_quota: IntCounter::new("muon_store_over_quota_total", "Uploads that a namespace had no room for.")?,
         })
     }
 
@@ -44,6 +62,12 @@ impl Metrics {
         registry.register(Box::new(self.bytes.clone()))?;
         registry.register(Box::new(self.cache.clone()))?;
         registry.register(Box::new(self.cached.clone()))?;
-        registry.register(Box::new(self.corrupt.clone()))
+        for gauge in [&self.blobs, &self.stored, &self.unused] {
+            registry.register(Box::new(gauge.clone()))?;
+        }
+        for counter in [&self.corrupt, &self.swept, &self.swept_bytes, &self.over_quota] {
+            registry.register(Box::new(counter.clone()))?;
+        }
+        Ok(())
     }
 }

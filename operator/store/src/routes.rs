@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use muon_crds::wire::{LostReply, SweepReply, SweepRequest};
 use muon_order::Verifier;
 
-use crate::access::{self, Deed};
+use crate::access::{self, Deed, Granted};
 use crate::blobs::Store;
 use crate::digest::Digest;
 use crate::failure::{StoreError, failure};
@@ -25,11 +27,16 @@ struct Served {
 
 type Call = State<Arc<Served>>;
 
+/// What is in use, of the largest installation, fits in here.
+const MAX_SWEEP: usize = 32 << 20;
+
 /// The routes of the store. Bodies are bounded by the store itself.
 pub fn router(store: Store, verifier: Verifier) -> Router {
     let served = Arc::new(Served { store, verifier });
     Router::new()
         .route("/v1/blobs/{digest}", get(read).head(size).put(write).delete(remove))
+        .route("/v1/sweep", post(sweep).layer(DefaultBodyLimit::max(MAX_SWEEP)))
+        .route("/v1/lost", post(lost))
         .method_not_allowed_fallback(|| async { nothing(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed") })
         .fallback(|| async { nothing(StatusCode::NOT_FOUND, "NotFound") })
         .layer(middleware::from_fn_with_state(served.clone(), count))
@@ -37,7 +44,8 @@ pub fn router(store: Store, verifier: Verifier) -> Router {
 }
 
 fn nothing(status: StatusCode, reason: &str) -> Response {
-    let message = "the store knows GET, HEAD, PUT and DELETE of /v1/blobs/<digest>".to_owned();
+    let message = "the store knows GET, HEAD, PUT and DELETE of /v1/blobs/<digest>, and POST of /v1/sweep and /v1/lost"
+        .to_owned();
     (status, Json(failure(reason, message))).into_response()
 }
 
@@ -49,6 +57,7 @@ async fn count(State(served): Call, request: Request, next: Next) -> Response {
         Method::HEAD => "head",
         Method::PUT => "put",
         Method::DELETE => "delete",
+        Method::POST => "post",
         _ => "other",
     };
     let response = next.run(request).await;
@@ -59,23 +68,25 @@ async fn count(State(served): Call, request: Request, next: Next) -> Response {
 }
 
 impl Served {
-    fn admit(&self, headers: &HeaderMap, deed: Deed, digest: &str) -> Result<Digest, StoreError> {
-        let digest = Digest::parse(digest)?;
-        access::check(&self.verifier, headers, deed, &digest)?;
-        Ok(digest)
+    fn admit(&self, headers: &HeaderMap, deed: Deed, digest: &str) -> Result<Granted, StoreError> {
+        access::check(&self.verifier, headers, deed, &Digest::parse(digest)?)
     }
 }
 
 async fn read(State(served): Call, Path(digest): Path<String>, headers: HeaderMap) -> Result<Response, StoreError> {
-    let digest = served.admit(&headers, Deed::Read, &digest)?;
-    let (size, body) = served.store.get(&digest).await?;
+    let Granted { name, loads } = served.admit(&headers, Deed::Read, &digest)?;
+    let (size, body) = served.store.get(&name).await.inspect_err(|error| {
+        if loads && matches!(error, StoreError::Missing(_)) {
+            served.store.ledger.lost(&name, false);
+        }
+    })?;
     served.store.metrics.bytes.with_label_values(&["out"]).inc_by(size);
     Ok(blob(size, body))
 }
 
 async fn size(State(served): Call, Path(digest): Path<String>, headers: HeaderMap) -> Result<Response, StoreError> {
-    let digest = served.admit(&headers, Deed::Read, &digest)?;
-    let size = served.store.size(&digest).await?;
+    let Granted { name, .. } = served.admit(&headers, Deed::Read, &digest)?;
+    let size = served.store.size(&name).await?;
     Ok(blob(size, Body::empty()))
 }
 
@@ -85,7 +96,7 @@ async fn write(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, StoreError> {
-    let digest = served.admit(&headers, Deed::Write, &digest)?;
+    let Granted { name, .. } = served.admit(&headers, Deed::Write, &digest)?;
     let limit = served.store.limits.blob;
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > limit) {
@@ -93,7 +104,7 @@ async fn write(
     }
     // A task of its own: an upload that was begun ends tidily, also when the client goes away.
     let store = served.store.clone();
-    let writing = tokio::spawn(async move { store.put(&digest, body).await });
+    let writing = tokio::spawn(async move { store.put(&name, body, length).await });
     match writing.await.map_err(|error| StoreError::Body(error.to_string()))?? {
         Written::Now => Ok(StatusCode::CREATED),
         Written::Before => Ok(StatusCode::OK),
@@ -101,9 +112,28 @@ async fn write(
 }
 
 async fn remove(State(served): Call, Path(digest): Path<String>, headers: HeaderMap) -> Result<StatusCode, StoreError> {
-    let digest = served.admit(&headers, Deed::Write, &digest)?;
-    served.store.delete(&digest).await?;
+    let Granted { name, .. } = served.admit(&headers, Deed::Write, &digest)?;
+    served.store.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+async fn sweep(State(served): Call, headers: HeaderMap, body: Bytes) -> Result<Json<SweepReply>, StoreError> {
+    access::check_keep(&served.verifier, &headers, &body)?;
+    let request: SweepRequest =
+        serde_json::from_slice(&body).map_err(|error| StoreError::Body(format!("not a sweep: {error}")))?;
+    // A task of its own: a sweep that was begun ends, also when the caller goes away. The search for rot follows.
+    let store = served.store.clone();
+    let sweeping = tokio::spawn(async move {
+        let reply = store.sweep(&request).await;
+        tokio::spawn(async move { store.scrub().await });
+        reply
+    });
+    Ok(Json(sweeping.await.map_err(|error| StoreError::Body(error.to_string()))??))
+}
+
+async fn lost(State(served): Call, headers: HeaderMap, body: Bytes) -> Result<Json<LostReply>, StoreError> {
+    access::check_keep(&served.verifier, &headers, &body)?;
+    Ok(Json(LostReply { instance: served.store.instance.to_string(), lost: served.store.take_lost() }))
 }
 
 fn blob(size: u64, body: Body) -> Response {

@@ -11,11 +11,13 @@ use http_body_util::BodyExt as _;
 use muon_crds::names;
 use muon_crds::wire::{Component, Failure};
 use muon_crds::words::header::ORDER;
-use muon_order::{Load, Order, Peer, Put, Signer};
+use muon_order::{Keep, Load, Order, Peer, Put, Signer};
 use prometheus::Registry;
 use tower::ServiceExt as _;
 
 use super::*;
+
+const DEMO: &str = "demo";
 
 struct Service {
     dir: tempfile::TempDir,
@@ -32,12 +34,13 @@ fn now() -> u64 {
 }
 
 fn put_order(digest: &str) -> String {
-    signer().sign(&Order::Put(Put { digest: digest.into(), until: now() + 60 }))
+    signer().sign(&Order::Put(Put { namespace: DEMO.into(), digest: digest.into(), until: now() + 60 }))
 }
 
 fn load(digest: &str, until: Option<u64>) -> Order {
     Order::Load(Load {
         pod_uid: None,
+        namespace: DEMO.into(),
         function_uid: "function-1".into(),
         revision: "r1".into(),
         digest: digest.into(),
@@ -46,13 +49,17 @@ fn load(digest: &str, until: Option<u64>) -> Order {
 }
 
 impl Service {
-    fn new() -> Self {
-        Self::with(Limits::default())
+    async fn new() -> Self {
+        Self::with(Settings::default()).await
     }
 
-    fn with(limits: Limits) -> Self {
+    async fn bounded(limits: Limits) -> Self {
+        Self::with(Settings { limits, ..Settings::default() }).await
+    }
+
+    async fn with(settings: Settings) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::local_with(dir.path(), limits).unwrap();
+        let store = Store::local(dir.path(), settings).await.unwrap();
         let router = router(store.clone(), signer().verifier());
         Self { dir, store, router }
     }
@@ -79,7 +86,7 @@ impl Service {
     /// The file that holds a blob.
     fn file(&self, digest: &str) -> std::path::PathBuf {
         let hex = digest.strip_prefix("sha256:").unwrap();
-        self.dir.path().join("blobs/sha256").join(&hex[..2]).join(hex)
+        self.dir.path().join("packages").join(DEMO).join(&hex[..2]).join(hex)
     }
 
     fn files(&self) -> Vec<std::path::PathBuf> {
@@ -117,7 +124,7 @@ fn noise(length: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn blobs_of_all_sizes_come_back_as_they_went_in() {
-    let service = Service::new();
+    let service = Service::new().await;
     for length in [0, 1, 1 << 20, (1 << 20) + 1, 5 << 20, (11 << 20) + 7] {
         let bytes = noise(length);
         let (digest, status) = service.put(bytes.clone()).await;
@@ -139,16 +146,17 @@ async fn blobs_of_all_sizes_come_back_as_they_went_in() {
 
 #[tokio::test]
 async fn a_blob_outlives_the_process() {
-    let service = Service::new();
+    let service = Service::new().await;
     let (digest, _) = service.put("code").await;
-    let store = Store::local(service.dir.path()).unwrap();
-    let (size, body) = store.get(&Digest::parse(&digest).unwrap()).await.unwrap();
+    let store = Store::local(service.dir.path(), Settings::default()).await.unwrap();
+    let name = Name::new(DEMO, Digest::parse(&digest).unwrap()).unwrap();
+    let (size, body) = store.get(&name).await.unwrap();
     assert_eq!((size, body.collect().await.unwrap().to_bytes()), (4, "code".into()));
 }
 
 #[tokio::test]
 async fn a_deleted_blob_is_gone_from_memory_too() {
-    let service = Service::new();
+    let service = Service::new().await;
     let (digest, _) = service.put("code").await;
     content(service.get(&digest).await).await;
     for _ in 0..2 {
@@ -162,7 +170,7 @@ async fn a_deleted_blob_is_gone_from_memory_too() {
 
 #[tokio::test]
 async fn a_body_with_another_digest_is_refused_and_leaves_nothing() {
-    let service = Service::new();
+    let service = Service::new().await;
     for length in [10, 11 << 20] {
         let digest = names::digest(b"something else");
         let answer = service.call("PUT", &digest, Some(put_order(&digest)), Body::from(noise(length))).await;
@@ -173,7 +181,7 @@ async fn a_body_with_another_digest_is_refused_and_leaves_nothing() {
 
 #[tokio::test]
 async fn a_body_over_the_bound_is_refused_said_or_not() {
-    let service = Service::with(Limits { blob: 1000, ..Limits::default() });
+    let service = Service::bounded(Limits { blob: 1000, ..Limits::default() }).await;
     assert_eq!(service.put(noise(1000)).await.1, StatusCode::CREATED);
     assert_eq!(service.put(noise(1001)).await.1, StatusCode::PAYLOAD_TOO_LARGE);
     let bytes = noise(1001);
@@ -187,7 +195,7 @@ async fn a_body_over_the_bound_is_refused_said_or_not() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_or_stalls_leaves_nothing() {
-    let service = Service::with(Limits { stall: std::time::Duration::from_millis(20), ..Limits::default() });
+    let service = Service::bounded(Limits { stall: std::time::Duration::from_millis(20), ..Limits::default() }).await;
     let digest = names::digest(b"never whole");
     let chunk = || Ok::<_, std::io::Error>(Bytes::from(noise(6 << 20)));
     let broken = Body::from_stream(stream::iter([chunk(), Err(std::io::Error::other("gone"))]));
@@ -202,7 +210,7 @@ async fn a_body_that_breaks_off_or_stalls_leaves_nothing() {
 #[tokio::test]
 async fn more_uploads_than_the_bound_are_told_to_come_back() {
     let turn = std::time::Duration::from_millis(20);
-    let service = Service::with(Limits { uploads: 1, turn, ..Limits::default() });
+    let service = Service::bounded(Limits { uploads: 1, turn, ..Limits::default() }).await;
     let first = service.store.upload_turn().await.unwrap();
     let digest = names::digest(b"x");
     let answer = service.call("PUT", &digest, Some(put_order(&digest)), Body::from("x")).await;
@@ -214,22 +222,23 @@ async fn more_uploads_than_the_bound_are_told_to_come_back() {
 
 #[tokio::test]
 async fn a_damaged_small_blob_is_told_set_aside_and_healed_by_an_upload() {
-    let service = Service::new();
+    let service = Service::new().await;
     let (digest, _) = service.put("code").await;
     std::fs::write(service.file(&digest), "c0de").unwrap();
     assert_eq!(content(service.get(&digest).await).await, "code", "what is in memory was verified");
     // Another process reads it from the disk.
-    let other = Service { router: router(Store::local(service.dir.path()).unwrap(), signer().verifier()), ..service };
+    let store = Store::local(service.dir.path(), Settings::default()).await.unwrap();
+    let other = Service { router: router(store.clone(), signer().verifier()), store, ..service };
     assert_eq!(reason(other.get(&digest).await).await, (500, "BlobCorrupt".into()));
     assert_eq!(reason(other.get(&digest).await).await, (404, "BlobMissing".into()));
-    assert!(other.dir.path().join("quarantine").join(&digest[7..]).exists());
+    assert!(other.dir.path().join("quarantine").join(DEMO).join(&digest[7..]).exists());
     assert_eq!(other.put("code").await.1, StatusCode::CREATED);
     assert_eq!(content(other.get(&digest).await).await, "code");
 }
 
 #[tokio::test]
 async fn a_damaged_large_blob_is_never_answered_whole() {
-    let service = Service::new();
+    let service = Service::new().await;
     let mut bytes = noise(3 << 20);
     let (digest, _) = service.put(bytes.clone()).await;
     bytes[7] ^= 1;
@@ -249,7 +258,7 @@ async fn a_damaged_large_blob_is_never_answered_whole() {
 
 #[tokio::test]
 async fn an_upload_heals_what_nobody_has_found_damaged_yet() {
-    let service = Service::new();
+    let service = Service::new().await;
     let bytes = noise(2 << 20);
     let (digest, _) = service.put(bytes.clone()).await;
     std::fs::write(service.file(&digest), &bytes[..100]).unwrap();
@@ -259,12 +268,14 @@ async fn an_upload_heals_what_nobody_has_found_damaged_yet() {
 
 #[tokio::test]
 async fn nothing_is_done_without_the_right_order() {
-    let service = Service::new();
+    let service = Service::new().await;
     let (digest, _) = service.put("code").await;
     let other = names::digest(b"other");
-    let forged =
-        Signer::from_seed(&[6; 32]).unwrap().sign(&Order::Put(Put { digest: digest.clone(), until: now() + 60 }));
-    let expired = signer().sign(&Order::Put(Put { digest: digest.clone(), until: now() - 60 }));
+    let put = |namespace: &str, until| Order::Put(Put { namespace: namespace.into(), digest: digest.clone(), until });
+    let forged = Signer::from_seed(&[6; 32]).unwrap().sign(&put(DEMO, now() + 60));
+    let expired = signer().sign(&put(DEMO, now() - 60));
+    let nowhere = signer().sign(&put("../demo", now() + 60));
+    let keep = signer().sign(&Order::Keep(Keep { body: digest.clone(), until: now() + 60 }));
     let peer = signer().sign(&Order::Peer(Peer { from: "proxy".into(), until: now() + 60 }));
     let stale = signer().sign(&load(&digest, Some(now() - 60)));
     let refused = |order: Option<String>, status: u16| (order, status);
@@ -275,6 +286,8 @@ async fn nothing_is_done_without_the_right_order() {
             refused(Some(forged.clone()), 401),
             refused(Some(expired.clone()), 401),
             refused(Some(stale.clone()), 401),
+            refused(Some(nowhere.clone()), 400),
+            refused(Some(keep.clone()), 403),
             refused(Some(peer.clone()), 403),
             refused(Some(put_order(&other)), 403),
             refused(Some(signer().sign(&load(&other, None))), 403),
@@ -292,7 +305,7 @@ async fn nothing_is_done_without_the_right_order() {
 
 #[tokio::test]
 async fn names_that_are_no_digest_are_refused() {
-    let service = Service::new();
+    let service = Service::new().await;
     let upper = names::digest(b"x").to_uppercase();
     for name in ["sha256:abc", "..%2f..%2fetc%2fpasswd", "sha512:00", &upper, &format!("{}0", names::digest(b"x"))] {
         let answer = service.call("GET", name, Some(put_order(name)), Body::empty()).await;
@@ -300,13 +313,13 @@ async fn names_that_are_no_digest_are_refused() {
     }
     let answer = service.router.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(reason(answer).await, (404, "NotFound".into()));
-    let answer = service.call("POST", &names::digest(b"x"), None, Body::empty()).await;
+    let answer = service.call("PATCH", &names::digest(b"x"), None, Body::empty()).await;
     assert_eq!(reason(answer).await, (405, "MethodNotAllowed".into()));
 }
 
 #[tokio::test]
 async fn readiness_is_what_the_storage_does() {
-    let service = Service::new();
+    let service = Service::new().await;
     service.store.ready().await.unwrap();
     std::fs::remove_dir_all(service.dir.path()).unwrap();
     std::fs::write(service.dir.path(), "a file where the directory was").unwrap();
@@ -316,7 +329,7 @@ async fn readiness_is_what_the_storage_does() {
 
 #[tokio::test]
 async fn calls_are_counted() {
-    let service = Service::new();
+    let service = Service::new().await;
     let registry = Registry::new();
     service.store.register(&registry).unwrap();
     let (digest, _) = service.put("code").await;
@@ -333,3 +346,5 @@ async fn calls_are_counted() {
         assert!(text.contains(line), "{line} not in\n{text}");
     }
 }
+
+mod keeping;

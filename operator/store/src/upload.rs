@@ -7,8 +7,9 @@ use object_store::{MultipartUpload, ObjectStoreExt as _};
 use tokio::time::timeout;
 
 use crate::blobs::Store;
-use crate::digest::{Digest, Hasher};
+use crate::digest::{Hasher, Name};
 use crate::failure::StoreError;
+use crate::ledger::Coming;
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +21,28 @@ pub enum Written {
 }
 
 impl Store {
-    /// Stores a body under the digest that it must have.
-    pub async fn put(&self, digest: &Digest, body: Body) -> Result<Written, StoreError> {
+    /// Stores a body under the digest that it must have. `length`: of the body, if that is known beforehand.
+    pub async fn put(&self, name: &Name, body: Body, length: Option<u64>) -> Result<Written, StoreError> {
+        let written = self.put_counted(name, body, length).await;
+        if matches!(written, Err(StoreError::Quota { .. })) {
+            self.metrics.over_quota.inc();
+        }
+        self.show_total();
+        written
+    }
+
+    async fn put_counted(&self, name: &Name, body: Body, length: Option<u64>) -> Result<Written, StoreError> {
         let _turn = self.upload_turn().await?;
-        if self.holds(digest).await? {
+        let mut coming = self.ledger.begin(name, length.unwrap_or_default())?;
+        if self.ledger.has(name) && self.holds(name).await? {
             self.drain(body).await?;
+            self.ledger.touch(name);
             return Ok(Written::Before);
         }
         let mut upload = None;
-        let received = self.receive(digest, body, &mut upload).await;
-        let rest = match received {
-            Ok(rest) => rest,
+        let received = self.receive(name, body, &mut upload, &mut coming).await;
+        let (rest, size) = match received {
+            Ok(received) => received,
             Err(error) => {
                 if let Some(mut upload) = upload {
                     // The storage may also clean up by itself; the error that matters is the first.
@@ -41,8 +53,8 @@ impl Store {
         };
         match upload {
             None => {
-                self.objects.put(&digest.path(), rest.clone().into()).await?;
-                self.remember(digest, &rest);
+                self.objects.put(&name.path(), rest.clone().into()).await?;
+                self.remember(&name.digest, &rest);
             }
             Some(mut upload) => {
                 if !rest.is_empty() {
@@ -51,37 +63,40 @@ impl Store {
                 upload.complete().await?;
             }
         }
+        coming.arrived(size);
         Ok(Written::Now)
     }
 
     /// Reads the body to its end. What is over a part goes to `upload`, which is begun only then; the rest is returned,
-    /// when the digest of the whole is right.
+    /// with the size of the whole, when its digest is right.
     async fn receive(
         &self,
-        digest: &Digest,
+        name: &Name,
         body: Body,
         upload: &mut Option<Box<dyn MultipartUpload>>,
-    ) -> Result<Bytes, StoreError> {
+        coming: &mut Coming,
+    ) -> Result<(Bytes, u64), StoreError> {
         let mut body = Incoming::new(self, body);
         let mut hash = Hasher::default();
         let mut part = BytesMut::new();
         while let Some(chunk) = body.next().await? {
+            coming.reserve(body.size)?;
             hash.update(&chunk);
             part.extend_from_slice(&chunk);
             if part.len() >= self.limits.part {
                 let upload = match upload {
                     Some(upload) => upload,
-                    None => upload.insert(self.objects.put_multipart(&digest.path()).await?),
+                    None => upload.insert(self.objects.put_multipart(&name.path()).await?),
                 };
                 // All parts but the last are of one size: some storages want it so.
                 upload.put_part(part.split_to(self.limits.part).freeze().into()).await?;
             }
         }
         let got = hash.finish();
-        if got != *digest {
-            return Err(StoreError::DigestMismatch { said: digest.clone(), got });
+        if got != name.digest {
+            return Err(StoreError::DigestMismatch { said: name.digest.clone(), got });
         }
-        Ok(part.freeze())
+        Ok((part.freeze(), body.size))
     }
 
     /// Takes a body that is not needed: a client that is still sending would not read the answer.

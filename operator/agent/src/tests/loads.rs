@@ -290,6 +290,7 @@ async fn a_template_that_cannot_be_taken_leaves_the_pod_unready() {
     let pod = Pod::with(Runtime::new(Import::Works), |settings, mut template| {
         template.order = muon_order::Signer::from_seed(&[4; 32]).unwrap().sign(&muon_order::Order::Load(Load {
             pod_uid: None,
+            namespace: "default".into(),
             function_uid: "f".into(),
             revision: "r".into(),
             digest: muon_crds::names::digest(b""),

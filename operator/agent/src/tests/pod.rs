@@ -169,6 +169,7 @@ fn settings(dir: &Path, port: u16) -> Settings {
 fn load(digest: &str) -> Load {
     Load {
         pod_uid: Some(POD.into()),
+        namespace: "default".into(),
         function_uid: "function-1".into(),
         revision: "r1".into(),
         digest: digest.into(),

@@ -195,7 +195,7 @@ async fn the_operator_waits_for_a_watermark() {
     let then: Activity = serde_json::from_str(&waiting.await.unwrap().body).unwrap();
     assert!(then.seen.functions >= version && then.seq > now.seq);
     assert_eq!(ask(0, 0, 8).await.status, StatusCode::FORBIDDEN);
-    let load = Order::Put(muon_order::Put { digest: "sha256:00".into(), until: u64::MAX });
+    let load = Order::Put(muon_order::Put { namespace: "default".into(), digest: "sha256:00".into(), until: u64::MAX });
     let token = Signer::from_seed(&[7; 32]).unwrap().sign(&load);
     let request = get("peer", "/v1/activity");
     let (mut parts, body) = request.into_parts();
