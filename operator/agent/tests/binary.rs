@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use muon_crds::names;
 use muon_crds::wire::{LoadReport, LoadRequest};
 use muon_order::{Load, Order, Signer};
-use muon_store::{Digest, Store};
+use muon_store::{Digest, Name, Store};
 
 /// A process that does not outlive the test.
 struct Agent {
@@ -139,9 +139,10 @@ fn request(store: SocketAddr, digest: &str, pod: Option<&str>) -> String {
 
 async fn store_with(archive: Vec<u8>) -> (SocketAddr, String, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::local(dir.path()).unwrap();
+    let store = Store::local(dir.path(), muon_store::Settings::default()).await.unwrap();
     let digest = names::digest(&archive);
-    store.put(&Digest::parse(&digest).unwrap(), archive.into()).await.unwrap();
+    let name = Name::new("default", Digest::parse(&digest).unwrap()).unwrap();
+    store.put(&name, archive.into(), None).await.unwrap();
     (serve(muon_store::router(store, signer().verifier())).await, digest, dir)
 }
 
