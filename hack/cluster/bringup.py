@@ -40,6 +40,8 @@ def build_images(names: Iterable[str]) -> dict[str, images.Image]:
         binaries |= products.rust_binaries()
     if "local/traefik" in names:
         binaries["traefik"] = products.traefik()
+    if "muon-launcher" in (images.recipe_of(name).binary for name in names):
+        binaries["muon-launcher"] = products.launcher()
     with Step("building images") as step:
         return images.build(cache.root(), binaries, step.note, names)
 

@@ -59,7 +59,7 @@ RECIPES = (
     Recipe("muon/muon", IMAGES / "muon", binary="muon"),
 )
 # The programs that images of Environments hold, where a language has one of its own.
-ENVIRONMENT_PROGRAMS: Mapping[str, str] = {}
+ENVIRONMENT_PROGRAMS: Mapping[str, str] = {"muon/go": "muon-launcher", "muon/rust": "muon-launcher"}
 ENVIRONMENT_RECIPES = tuple(
     Recipe(name, folder, binary=ENVIRONMENT_PROGRAMS.get(name))
     for name, folder in environments.image_folders(environments.known()).items()

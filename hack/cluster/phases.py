@@ -76,7 +76,7 @@ class Phases:
     def runtimes(self, report: Report) -> Counts:
         """The tests of every Environment's runtime, on this machine with the packages that its image has."""
         prerequisites.require_toolchains()
-        prerequisites.install_packages(environments.packages(environments.known()))
+        prerequisites.install_packages(environments.packages((*environments.known(), runtimes.SHARED.name)))
         found = Counts()
         for suite in runtimes.suites(self.only):
             report.step.note(suite.language)

@@ -44,23 +44,27 @@ def kubenode() -> Path:
     # Two packages hold a version: what the programs say of themselves, and what clients tell servers.
     packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
     stamped = {f"{package}.{name}": value for package in packages for name, value in stamps.items()}
-    return _go_program("node", "kubenode", ".", stamped)
+    return _go_program(SOURCES / "node", "kubenode", ".", stamped)
 
 
 def coredns() -> Path:
     """CoreDNS; it carries its own version."""
-    return _go_program("coredns", "coredns", ".", {})
+    return _go_program(SOURCES / "coredns", "coredns", ".", {})
 
 
 def traefik() -> Path:
     """The Ingress controller."""
     module = "github.com/traefik/traefik/v3"
-    return _go_program("traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
+    return _go_program(SOURCES / "traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
 
 
-def _go_program(folder: str, name: str, package: str, stamps: dict[str, str]) -> Path:
+def launcher() -> Path:
+    """The runtime of functions that are programs."""
+    return _go_program(CLONE / "config" / "environments" / "launcher", "muon-launcher", ".", {})
+
+
+def _go_program(source: Path, name: str, package: str, stamps: dict[str, str]) -> Path:
     """Builds a Go program unless the same sources gave one before."""
-    source = SOURCES / folder
     flags = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in stamps.items())])
     inputs = sorted(path for path in source.iterdir() if path.suffix in (".go", ".mod", ".sum"))
     environment = go_environment()

@@ -166,12 +166,12 @@ class Contract:
         return path
 
     def test_what_does_not_end_is_cut_after_the_grace_period(self):
-        runtime = self.serving(env={"GATE": str(self.gate())}, MUON_GRACE_SECONDS="0.2")
+        runtime = self.serving(MUON_GRACE_SECONDS="0.2")
         cut = []
 
         def ask():
             try:
-                runtime.request("GET", "/hold")
+                runtime.request("GET", "/never")
             except Exception as error:
                 cut.append(error)
 

@@ -142,4 +142,5 @@ class Runtime:
         except ProcessLookupError:
             pass
         self.process.wait()
+        self._reader.join(PATIENCE)
         self.process.stdout.close()

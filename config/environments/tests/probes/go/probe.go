@@ -29,9 +29,10 @@ var routes = map[string]http.HandlerFunc{
 		w.(http.Flusher).Flush()
 		deeper()
 	},
-	"/env":  environment,
-	"/log":  func(w http.ResponseWriter, r *http.Request) { slog.WarnContext(r.Context(), "a line") },
-	"/hold": hold,
+	"/env":   environment,
+	"/log":   func(w http.ResponseWriter, r *http.Request) { slog.WarnContext(r.Context(), "a line") },
+	"/hold":  hold,
+	"/never": func(w http.ResponseWriter, r *http.Request) { slog.Info("begun"); select {} },
 }
 
 // Handle is the entrypoint.
