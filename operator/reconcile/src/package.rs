@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::call::call;
 use crate::context::{Context, now};
 use crate::controller::Action;
-use crate::fetch::{Bounds, FetchError, fetch};
+use crate::fetch::FetchError;
 use crate::place::namespace_of;
 use crate::store_client::StoreError;
 use crate::trouble::{Again, Trouble};
@@ -175,29 +175,18 @@ async fn fetched(url: &str, digest: &str, context: &Context) -> Result<Bytes, Tr
         let message = "other archives are being fetched; this one's turn comes";
         return Err(Trouble::waiting(ConditionType::Stored, "Fetching", message, QUEUE));
     };
-    let settings = &context.settings;
-    let bounds = Bounds {
-        max_bytes: settings.max_archive_bytes,
-        deadline: settings.archive_deadline,
-        allowed_hosts: settings.archive_hosts.clone(),
-    };
-    Ok(fetch(url, digest, &bounds).await?)
+    Ok(context.settings.fetcher().archive(url, digest).await?)
 }
 
 impl From<FetchError> for Trouble {
     fn from(error: FetchError) -> Self {
-        let message = error.to_string();
-        if error.is_passing() {
-            let invalid = Invalid::waiting(ConditionType::Stored, "FetchFailed", message);
-            return Self { invalid, again: Again::Backoff };
+        let (reason, message) = (error.reason(), error.to_string());
+        match error.is_passing() {
+            true => Self { invalid: Invalid::waiting(ConditionType::Stored, reason, message), again: Again::Backoff },
+            false => {
+                Self { invalid: Invalid::stalled(ConditionType::Stored, reason, message), again: Again::After(REFUSED) }
+            }
         }
-        let reason = match error {
-            FetchError::Digest { .. } => "DigestMismatch",
-            FetchError::TooLarge { .. } => "ArchiveTooLarge",
-            FetchError::Address { .. } => "AddressRefused",
-            _ => "FetchRefused",
-        };
-        Self { invalid: Invalid::stalled(ConditionType::Stored, reason, message), again: Again::After(REFUSED) }
     }
 }
 

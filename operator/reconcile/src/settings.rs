@@ -1,7 +1,10 @@
 //! What an installation tells its operator.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::fetch::{Fetcher, Lookup, Rules};
 
 /// Settings of the operator.
 #[derive(Clone, Debug)]
@@ -22,9 +25,9 @@ pub struct Settings {
     pub cluster_domain: String,
     /// Variables that kubelet sets in every container of the cluster, about the API server's Service.
     pub cluster_variables: BTreeMap<String, String>,
-    /// Hosts from which archives are fetched though they lie inside the cluster's network.
-    pub archive_hosts: Vec<String>,
-    /// Largest archive that is fetched, in bytes.
+    /// Where sources may be fetched from.
+    pub rules: Rules,
+    /// Largest source that is fetched, in bytes.
     pub max_archive_bytes: u64,
     /// Fetching one archive takes at most this.
     pub archive_deadline: Duration,
@@ -48,12 +51,22 @@ impl Settings {
             peer_port: muon_crds::words::PORT_PEER,
             cluster_domain: muon_plan::settings::default_domain(),
             cluster_variables: BTreeMap::new(),
-            archive_hosts: Vec::new(),
+            rules: Rules::default(),
             max_archive_bytes: 64 * 1024 * 1024,
             archive_deadline: Duration::from_secs(120),
             sweep_every: Duration::from_secs(600),
             concurrency: 16,
             idle_tick: Duration::from_secs(1),
+        }
+    }
+
+    /// What fetches sources.
+    pub fn fetcher(&self) -> Fetcher {
+        Fetcher {
+            rules: Arc::new(self.rules.clone()),
+            lookup: Lookup::default(),
+            max_bytes: self.max_archive_bytes,
+            deadline: self.archive_deadline,
         }
     }
 

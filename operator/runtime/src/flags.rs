@@ -62,9 +62,21 @@ pub(crate) struct OperatorFlags {
     /// DNS domain of the cluster.
     #[arg(long, env = "MUON_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub(crate) cluster_domain: String,
-    /// Hosts that Packages may be fetched from although they lie inside the cluster's network; comma-separated.
-    #[arg(long, env = "MUON_ARCHIVE_HOSTS", value_delimiter = ',')]
-    pub(crate) archive_hosts: Vec<String>,
+    /// Schemes of the URLs that sources are fetched from; comma-separated.
+    #[arg(long, env = "MUON_SOURCE_SCHEMES", value_delimiter = ',', default_value = "https,http", value_parser = ["https", "http"])]
+    pub(crate) source_schemes: Vec<String>,
+    /// Hosts that sources may be fetched from: `name`, `name:port` or `*.domain`, comma-separated. None: all on the open network.
+    #[arg(long, env = "MUON_SOURCE_HOSTS", value_delimiter = ',')]
+    pub(crate) source_hosts: Vec<String>,
+    /// Hosts that sources may be fetched from although they lie inside the cluster's network; comma-separated.
+    #[arg(long, env = "MUON_INTERNAL_HOSTS", value_delimiter = ',')]
+    pub(crate) internal_hosts: Vec<String>,
+    /// Hosts that a server of sources may redirect to, such as where its registry keeps blobs; comma-separated.
+    #[arg(long, env = "MUON_REDIRECT_HOSTS", value_delimiter = ',')]
+    pub(crate) redirect_hosts: Vec<String>,
+    /// Registries that speak plain HTTP, as `host:port`; comma-separated.
+    #[arg(long, env = "MUON_PLAIN_HTTP_HOSTS", value_delimiter = ',')]
+    pub(crate) plain_http_hosts: Vec<String>,
     /// Seconds after which another replica may take over when this one no longer renews its lease.
     #[arg(long, env = "MUON_LEASE_SECONDS", default_value_t = 10)]
     pub(crate) lease_seconds: u64,

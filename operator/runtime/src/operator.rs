@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use muon_reconcile::Settings;
+use muon_reconcile::fetch::Rules;
 
 use crate::admin;
 use crate::error::Error;
@@ -48,7 +49,7 @@ pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
 fn settings(flags: &OperatorFlags) -> Settings {
     Settings {
         cluster_domain: flags.cluster_domain.clone(),
-        archive_hosts: flags.archive_hosts.clone(),
+        rules: rules(flags),
         cluster_variables: cluster_variables(std::env::vars()),
         image_pull_policy: flags.image_pull_policy.clone(),
         max_archive_bytes: flags.max_archive_bytes,
@@ -57,6 +58,21 @@ fn settings(flags: &OperatorFlags) -> Settings {
         sweep_every: Duration::from_secs(flags.sweep_seconds),
         idle_tick: Duration::from_millis(flags.idle_tick_ms),
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
+    }
+}
+
+fn rules(flags: &OperatorFlags) -> Rules {
+    Rules {
+        schemes: flags.source_schemes.clone(),
+        hosts: flags.source_hosts.clone(),
+        internal: flags.internal_hosts.clone(),
+        redirects: flags.redirect_hosts.clone(),
+        plain: flags.plain_http_hosts.clone(),
+        api_server: std::env::var("KUBERNETES_SERVICE_HOST")
+            .ok()
+            .and_then(|host| host.parse().ok())
+            .into_iter()
+            .collect(),
     }
 }
 
