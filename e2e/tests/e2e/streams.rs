@@ -66,10 +66,10 @@ async fn others_go(scene: &Scene, name: &str, times: usize) {
 }
 
 /// A pod that was reserved serves before it is labelled with the function's name.
-async fn only_pod(scene: &Scene, function: &str) -> String {
+async fn only_pod(scene: &Scene, function: &str) -> Pod {
     let one = async || <[Pod; 1]>::try_from(claimed(scene, function).await).ok();
     let [pod] = until(&format!("one pod serves {function}"), READY_WITHIN, one).await;
-    pod.uid().unwrap_or_default()
+    pod
 }
 
 async fn goes(scene: &Scene, function: &str) {
@@ -87,10 +87,10 @@ async fn quiet_websocket_stays(name: &str, own: bool) {
     let route = scene.python(name, ECHO, hasty(own)).await;
     let mut socket = Socket::open(&route, "/").await.expect("an upgrade");
     echo(&mut socket, "first").await;
-    let pod = only_pod(&scene, name).await;
+    let pod = only_pod(&scene, name).await.uid();
     others_go(&scene, &format!("beside-{name}"), 3).await;
     echo(&mut socket, "after a long silence").await;
-    assert_eq!(only_pod(&scene, name).await, pod, "the same pod");
+    assert_eq!(only_pod(&scene, name).await.uid(), pod, "the same pod");
     socket.close().await;
     goes(&scene, name).await;
     scene.drop_function(name).await;
@@ -116,7 +116,7 @@ async fn e2e_streams_events_outlast_idleness() {
     let mut reply = route.request(Method::GET, "/").timeout(Duration::from_secs(600)).send().await.expect("an answer");
     let pod = {
         reply.chunk().await.expect("a piece").expect("not the end");
-        only_pod(&scene, "ticks").await
+        only_pod(&scene, "ticks").await.uid()
     };
     let passing = others_go(&scene, "beside-ticks", 3);
     tokio::pin!(passing);
@@ -131,7 +131,7 @@ async fn e2e_streams_events_outlast_idleness() {
         }
     }
     assert!(pieces > 10, "{pieces} pieces");
-    assert_eq!(only_pod(&scene, "ticks").await, pod, "the same pod");
+    assert_eq!(only_pod(&scene, "ticks").await.uid(), pod, "the same pod");
     drop(reply);
     goes(&scene, "ticks").await;
     scene.drop_function("ticks").await;
@@ -190,7 +190,7 @@ async def main():
     let more = if own { json!({"resources": {"requests": {"cpu": "10m"}}}) } else { json!({}) };
     let route = scene.python(name, code, more).await;
     route.get("/?seconds=0").await.ok();
-    let pod = claimed(&scene, name).await.remove(0);
+    let pod = only_pod(&scene, name).await;
     let load = Load::start(&route, "/?seconds=0.05", 20);
     let slow = {
         let route = route.clone();
@@ -201,7 +201,8 @@ async def main():
     slow.await.expect("an answer").ok();
     load.more(20).await;
     none_lost(&load.stop().await);
-    assert!(claimed(&scene, name).await.iter().any(|now| now.uid() != pod.uid()), "another pod serves");
+    let other = async || claimed(&scene, name).await.iter().any(|now| now.uid() != pod.uid()).then_some(());
+    until("another pod serves", READY_WITHIN, other).await;
     scene.drop_function(name).await;
 }
 

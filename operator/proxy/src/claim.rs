@@ -1,7 +1,9 @@
 //! What a proxy writes, behind a trait: this crate has no client of the API server.
 
 use futures::future::BoxFuture;
+use muon_crds::Serving;
 use muon_crds::wire::Reserved;
+use muon_routes::{Function, Pod};
 
 /// Make this pod, which is free or reserved by this proxy, this function's pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +24,21 @@ pub struct ClaimRequest {
     pub environment: String,
     /// The reservation it is claimed out of, to be tested; none: it is free, which is tested too.
     pub reserved: Option<Reserved>,
+}
+
+impl ClaimRequest {
+    pub(crate) fn new(function: &Function, serving: &Serving, pod: &Pod, reserved: Option<Reserved>) -> Self {
+        Self {
+            namespace: function.namespace().to_owned(),
+            pod: pod.name.to_string(),
+            pod_uid: pod.uid.to_string(),
+            function: function.name().to_owned(),
+            function_uid: function.uid.to_string(),
+            revision: serving.revision.clone(),
+            environment: serving.environment.clone(),
+            reserved,
+        }
+    }
 }
 
 /// Change what is reserved: a pod of a pool that is no function's before or after.
@@ -69,6 +86,13 @@ pub struct ClaimError {
     pub message: String,
     /// Whether the same may be tried again soon.
     pub retry: bool,
+}
+
+impl ClaimError {
+    /// What a patch that got no answer within its time comes to.
+    pub(crate) fn late() -> Self {
+        Self { message: "the API server did not answer in time".to_owned(), retry: true }
+    }
 }
 
 /// Claims and reserves pods. At most one patch per pod runs at a time in one proxy; a claim whose answer was lost may be

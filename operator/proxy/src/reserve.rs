@@ -16,7 +16,7 @@ use crate::load::epoch;
 use crate::proxy::Proxy;
 use crate::reserve::ledger::{Ledger, Outcome, Seen, Terms};
 use crate::served::Served;
-use crate::supply::{CLAIM_TIMEOUT, Held, fits};
+use crate::supply::{Held, fits};
 
 const TERMS: Terms = Terms { lease: 300, least: 60, grace: 30 };
 /// How often leases are looked at when nothing happens.
@@ -138,17 +138,12 @@ impl Proxy {
             step: step.clone(),
         };
         let metrics = &self.shared.metrics;
-        let version = match tokio::time::timeout(CLAIM_TIMEOUT, self.claimer.reserve(request)).await {
-            Ok(Ok(Claim::Won { resource_version })) => resource_version,
-            Ok(Ok(Claim::Lost)) => return Outcome::Failed,
-            failed => {
+        let version = match self.patch(self.claimer.reserve(request)).await {
+            Ok(Claim::Won { resource_version }) => resource_version,
+            Ok(Claim::Lost) => return Outcome::Failed,
+            Err(error) => {
                 metrics.reserve_failed.inc();
-                tracing::warn!(
-                    pod = &*pod.name,
-                    ?step,
-                    why = why(failed).message,
-                    "a reservation could not be changed"
-                );
+                tracing::warn!(pod = &*pod.name, ?step, why = error.message, "a reservation could not be changed");
                 return Outcome::Failed;
             }
         };
@@ -208,16 +203,7 @@ impl Proxy {
         self.shared.metrics.reserve_taken.inc();
         let (tell, answered) = oneshot::channel();
         served.lock().answered.push(tell);
-        let request = ClaimRequest {
-            namespace: function.namespace().to_owned(),
-            pod: pod.name.to_string(),
-            pod_uid: pod.uid.to_string(),
-            function: function.name().to_owned(),
-            function_uid: function.uid.to_string(),
-            revision: serving.revision.clone(),
-            environment: serving.environment.clone(),
-            reserved: Some(reserved),
-        };
+        let request = ClaimRequest::new(function, serving, &pod, Some(reserved));
         let proxy = Arc::clone(self);
         self.shared.tasks.spawn(async move {
             // Whether it was told, or nobody is left to tell it, or the time is over: all the same.
@@ -233,8 +219,8 @@ impl Proxy {
         let uid = &*request.pod_uid;
         let mut backoff = Duration::from_millis(50);
         loop {
-            match tokio::time::timeout(CLAIM_TIMEOUT, self.claimer.claim(request.clone())).await {
-                Ok(Ok(Claim::Won { resource_version })) => {
+            match self.patch(self.claimer.claim(request.clone())).await {
+                Ok(Claim::Won { resource_version }) => {
                     metrics.claims_won.inc();
                     let ClaimRequest { function, function_uid, revision, .. } = &request;
                     let claimed =
@@ -242,10 +228,9 @@ impl Proxy {
                     self.with_pods(|index, _| claimed(index).into_iter().collect());
                     break;
                 }
-                Ok(Ok(Claim::Lost)) => metrics.claims_lost.inc(),
-                failed => {
+                Ok(Claim::Lost) => metrics.claims_lost.inc(),
+                Err(ClaimError { message, retry }) => {
                     metrics.claims_failed.inc();
-                    let ClaimError { message, retry } = why(failed);
                     tracing::warn!(
                         function = request.function,
                         pod = request.pod,
@@ -274,11 +259,4 @@ fn is_used(table: &Table, pod: &Pod) -> bool {
         let starts = |serving: &Serving| serving.mode == Mode::Pool && *serving.environment == *pod.environment;
         function.namespace() == &*pod.namespace && function.serving.as_ref().is_some_and(starts)
     })
-}
-
-fn why(failed: Result<Result<Claim, ClaimError>, tokio::time::error::Elapsed>) -> ClaimError {
-    match failed {
-        Ok(Err(error)) => error,
-        _ => ClaimError { message: "the API server did not answer in time".to_owned(), retry: true },
-    }
 }

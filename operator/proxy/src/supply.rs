@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use http::StatusCode;
 use muon_crds::function::Serving;
 use muon_crds::wire::{Failure, PodReply, PodRequest};
@@ -15,7 +16,8 @@ use muon_crds::words::State;
 use muon_routes::{Function, Pod};
 
 use crate::call::{self, CallError};
-use crate::claim::{Claim, ClaimRequest};
+use crate::claim::{Claim, ClaimError, ClaimRequest};
+use crate::load::epoch;
 use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::served::{Inner, Served};
@@ -23,7 +25,7 @@ use crate::served::{Inner, Served};
 /// How long one asking lasts; whoever still needs a pod then asks again.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a claim may take.
-pub(crate) const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pod younger than this is claimed last: other proxies may not have seen it.
 const YOUNG: i64 = 2;
 
@@ -263,18 +265,9 @@ impl Proxy {
                 continue;
             };
             let mut held = Held::new(self, &pod);
-            let request = ClaimRequest {
-                namespace: function.namespace().to_owned(),
-                pod: pod.name.to_string(),
-                pod_uid: pod.uid.to_string(),
-                function: function.name().to_owned(),
-                function_uid: function.uid.to_string(),
-                revision: serving.revision.clone(),
-                environment: serving.environment.clone(),
-                reserved: None,
-            };
-            match tokio::time::timeout(CLAIM_TIMEOUT, self.claimer.claim(request)).await {
-                Ok(Ok(Claim::Won { resource_version })) => {
+            let request = ClaimRequest::new(function, serving, &pod, None);
+            match self.patch(self.claimer.claim(request)).await {
+                Ok(Claim::Won { resource_version }) => {
                     metrics.claims_won.inc();
                     let entered = self.with_pods(|index, _| {
                         index
@@ -288,19 +281,16 @@ impl Proxy {
                     }
                     // It went away while it was being claimed.
                 }
-                Ok(Ok(Claim::Lost)) => {
+                Ok(Claim::Lost) => {
                     metrics.claims_lost.inc();
                     held.lost_at = Some(pod.version);
                 }
-                failed => {
+                Err(error) => {
                     metrics.claims_failed.inc();
-                    let (message, retry) = match failed {
-                        Ok(Err(error)) => (error.to_string(), error.retry),
-                        _ => ("the API server did not answer the claim in time".to_owned(), true),
-                    };
+                    let message = error.to_string();
                     tracing::warn!(function = function.key(), pod = &*pod.name, %message, "claim failed");
                     served.lock().no_pod = Some(message.clone());
-                    if !retry {
+                    if !error.retry {
                         return Err(NoPod::Claim(message));
                     }
                     drop(held);
@@ -311,10 +301,15 @@ impl Proxy {
         }
     }
 
+    /// Waits for a patch, within its time.
+    pub(crate) async fn patch(&self, patch: BoxFuture<'_, Result<Claim, ClaimError>>) -> Result<Claim, ClaimError> {
+        tokio::time::timeout(CLAIM_TIMEOUT, patch).await.unwrap_or_else(|_| Err(ClaimError::late()))
+    }
+
     /// The free pod to claim next: not a very young one, one that is this proxy's by hash, the oldest. Variables ask
     /// for one that takes them: while a pool is renewed, pods of an earlier kind are there as well.
     fn pick(&self, namespace: &str, serving: &Serving) -> Option<Arc<Pod>> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        let now = epoch() as i64;
         let free: Vec<Arc<Pod>> =
             self.with_index(|index| index.free(namespace, &serving.environment).cloned().collect());
         let mut taken = self.taken();

@@ -19,15 +19,19 @@ async fn a_pool_pod_is_ready_while_its_runtime_is() {
     assert_eq!(pod.runtime.loads(), 0);
 }
 
-#[tokio::test]
-async fn a_crashed_runtime_is_loaded_again_without_being_asked() {
-    let mut pod = Pod::new(Import::Works).await;
-    pod.load().await.unwrap();
+async fn crash_and_return(pod: &mut Pod) {
     pod.until_ready().await;
     pod.crash().await;
     pod.until(|status| status.readiness(true).is_err()).await;
     pod.restart().await;
     pod.until_ready().await;
+}
+
+#[tokio::test]
+async fn a_crashed_runtime_is_loaded_again_without_being_asked() {
+    let mut pod = Pod::new(Import::Works).await;
+    pod.load().await.unwrap();
+    crash_and_return(&mut pod).await;
     assert_eq!((pod.runtime.loads(), pod.store.orders.lock().unwrap().len()), (2, 1));
     assert!(pod.load().await.unwrap().already);
 }
@@ -36,11 +40,7 @@ async fn a_crashed_runtime_is_loaded_again_without_being_asked() {
 async fn a_runtime_without_health_is_asked_once_and_loaded_again_all_the_same() {
     let mut pod = Pod::with(Runtime { keep_alive: false, ..Runtime::new(Import::WorksV1) }, |_, _| {}).await;
     pod.load().await.unwrap();
-    pod.until_ready().await;
-    pod.crash().await;
-    pod.until(|status| status.readiness(true).is_err()).await;
-    pod.restart().await;
-    pod.until_ready().await;
+    crash_and_return(&mut pod).await;
     assert_eq!(pod.runtime.loads(), 4, "both contracts, twice");
     assert_eq!(pod.runtime.health.load(Ordering::Relaxed), 2, "once for each life: the function has the path");
 }
