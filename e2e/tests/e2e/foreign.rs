@@ -78,7 +78,7 @@ async fn serves(scene: &Scene) {
     let warm = route.get("/").await;
     assert_eq!(warm.start(), "warm", "{warm}");
     assert!(warm.ok().starts_with("GET / '' call 3,"), "one process has it all: {warm}");
-    assert_eq!(scene.pods_of("hello").await.len(), 1);
+    scene.claimed("hello", 1).await;
     assert_eq!(route.get("/write").await.ok(), "read-only");
     // What a function does wrong is its own answer, and its pod's life goes on.
     let died = route.get("/die").await;
@@ -90,7 +90,7 @@ async fn serves(scene: &Scene) {
 async fn comes_back(scene: &Scene) {
     let route = route(scene, "fragile", CODE, json!({})).await;
     assert!(route.get("/").await.ok().contains("call 1,"));
-    let pod = scene.pods_of("fragile").await.remove(0);
+    let pod = scene.claimed("fragile", 1).await.remove(0);
     let crash = route.get("/crash").await;
     assert!(matches!(crash.status, 502..=504), "{crash}");
     assert_eq!(crash.failure().executed, Executed::Unknown, "{crash}");

@@ -83,6 +83,8 @@ pub(crate) struct Inner {
     /// Pods that the queue was last found to need.
     scaled: u32,
     pub(crate) failure: Option<CodeFailure>,
+    /// The queue was empty since the last look at it.
+    emptied: bool,
     /// Why no pod came, to be told when a deadline passes.
     pub(crate) no_pod: Option<String>,
     /// Told when a request has ended: claims of reserved pods wait for it.
@@ -181,6 +183,7 @@ impl Served {
                 ticking: false,
                 scaled: 0,
                 failure: None,
+                emptied: false,
                 no_pod: None,
                 answered: Vec::new(),
             }),
@@ -287,6 +290,7 @@ impl Served {
         }
         if inner.queue.is_empty() {
             inner.scaled = 0;
+            inner.emptied = true;
             return;
         }
         let (Some(proxy), Some(mode)) = (self.proxy.upgrade(), inner.serving().map(|serving| serving.mode)) else {
@@ -329,9 +333,13 @@ impl Served {
     }
 
     /// While requests wait: tries again what failed, and asks for more pods when the queue is longer than what the
-    /// pods get done in one `patience`.
+    /// pods get done in one `patience`, or has not been empty all through one.
     async fn tick(self: Arc<Self>) {
-        let mut before = self.lock().progress();
+        let mut before = {
+            let mut inner = self.lock();
+            inner.emptied = false;
+            inner.progress()
+        };
         loop {
             tokio::time::sleep(self.shared.config.patience).await;
             let mut inner = self.lock();
@@ -342,10 +350,11 @@ impl Served {
             let now = Instant::now();
             let (finished, loads) = std::mem::replace(&mut before, inner.progress());
             let done = inner.finished - finished;
+            let lasting = !std::mem::replace(&mut inner.emptied, false);
             // Only a time that began after the last load shows what the pods can do.
             let settled =
                 inner.loads == loads && inner.slots.ready(now) > 0 && !inner.slots.loading() && inner.asking == 0;
-            if settled && inner.queue.len() as u64 > done {
+            if settled && (lasting || inner.queue.len() as u64 > done) {
                 let demand = inner.queue.len() as u32 + inner.slots.in_flight();
                 let wanted = demand.div_ceil(self.room(&inner));
                 if let (Some(proxy), Some(mode)) = (self.proxy.upgrade(), inner.serving().map(|serving| serving.mode)) {

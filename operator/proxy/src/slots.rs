@@ -90,12 +90,13 @@ impl Slots {
             match known {
                 Some(at) => {
                     let mut slot = old.swap_remove(at);
-                    if slot.pod != pod {
-                        // The watch knows better than what this proxy met.
+                    let since = slot.pod.ready_since;
+                    if pod.ready && (!slot.pod.ready || since.is_some() && since != pod.ready_since) {
+                        // Kubelet has looked at it since, and knows better than what this proxy met.
                         slot.out_until = None;
-                        slot.was_ready |= pod.ready;
-                        slot.pod = pod;
                     }
+                    slot.was_ready |= pod.ready;
+                    slot.pod = pod;
                     self.slots.push(slot);
                 }
                 None => self.slots.extend(Slot::new(&pod)),
@@ -148,6 +149,8 @@ impl Slots {
         if let Some(slot) = self.get_mut(uid) {
             slot.failures = (slot.failures + 1).min(6);
             slot.out_until = Some(now + base * 2u32.pow(slot.failures - 1));
+            // What lies ready leads to a process that may be gone.
+            slot.endpoint.prune(Duration::ZERO);
             // Where only its agent's word counted, that is to be asked for again.
             if slot.load == Load::Loading || slot.load == Load::Loaded && slot.is_starting() {
                 slot.load = Load::New;

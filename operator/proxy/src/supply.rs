@@ -22,8 +22,13 @@ use crate::peer::Peer;
 use crate::proxy::Proxy;
 use crate::served::{Inner, Served};
 
-/// How long one asking lasts; whoever still needs a pod then asks again.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one asking lasts; whoever still needs a pod then asks again. A home proxy whose node is gone without a word
+/// is waited for no longer than this.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pods that are known to be gone which a home proxy may give one after the other.
+const STALE: usize = 4;
+/// How long a claim goes on, whoever asked for it: a pool that is dry may have a pod by then.
+const CLAIMING: Duration = Duration::from_secs(10);
 /// How long a claim may take.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(10);
 /// A pod younger than this is claimed last: other proxies may not have seen it.
@@ -72,12 +77,22 @@ impl Proxy {
     pub(crate) fn start_asking(self: &Arc<Self>, served: &Arc<Served>, inner: &Inner, pods: u32) {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(&inner.function));
         let epoch = inner.epoch;
-        let known = inner.slots.iter().map(|slot| slot.pod.uid.to_string()).collect();
+        let mut known: Vec<String> = inner.slots.iter().map(|slot| slot.pod.uid.to_string()).collect();
         // Pods that are of no use here may seem so to the home: they come on top.
-        let pods = pods + inner.slots.all() - inner.slots.good(Instant::now()).min(inner.slots.all());
+        let mut pods = pods + inner.slots.all() - inner.slots.good(Instant::now()).min(inner.slots.all());
         tokio::spawn(async move {
             let started = Instant::now();
-            let outcome = proxy.ask(&served, &function, pods, known).await;
+            let mut outcome = proxy.ask(&served, &function, pods, &known).await;
+            for _ in 0..STALE {
+                let Ok(given) = &outcome else { break };
+                if served.lock().slots.iter().any(|slot| *slot.pod.uid == **given) {
+                    break;
+                }
+                // Given by a home whose watch lags: here it is known to be gone.
+                known.push(given.clone());
+                pods += 1;
+                outcome = proxy.ask(&served, &function, pods, &known).await;
+            }
             proxy.shared.metrics.cold_claim.observe(started.elapsed().as_secs_f64());
             let mut inner = served.lock();
             if inner.epoch != epoch {
@@ -85,7 +100,7 @@ impl Proxy {
             }
             inner.asking -= 1;
             match outcome {
-                Ok(()) => inner.no_pod = None,
+                Ok(_) => inner.no_pod = None,
                 Err(no_pod) => inner.no_pod = Some(no_pod.to_string()),
             }
             // What failed is tried again by the tick, not at once.
@@ -95,13 +110,14 @@ impl Proxy {
         });
     }
 
+    /// The UID of a pod that is not among the known ones.
     async fn ask(
         self: &Arc<Self>,
         served: &Arc<Served>,
         function: &Arc<Function>,
         pods: u32,
-        known: Vec<String>,
-    ) -> Result<(), NoPod> {
+        known: &[String],
+    ) -> Result<String, NoPod> {
         let Some(serving) = &function.serving else { return Err(NoPod::Revision("none".to_owned())) };
         let request = PodRequest {
             function: function.name().to_owned(),
@@ -109,15 +125,16 @@ impl Proxy {
             function_uid: function.uid.to_string(),
             revision: serving.revision.clone(),
             pods,
-            known,
+            known: known.to_vec(),
             timeout_ms: PATIENCE.as_millis() as u64,
         };
         if let Some(home) = self.home(&function.uid) {
             match self.ask_home(&home, &request).await {
                 Ok(reply) => {
                     self.shared.metrics.peer_asked.inc();
+                    let given = reply.uid.clone();
                     self.told(function, reply);
-                    return Ok(());
+                    return Ok(given);
                 }
                 // It is alive and has none to give; only where it knows another revision is it better not to wait for it.
                 Err(CallError::Status(_, status, body)) if status != StatusCode::CONFLICT => {
@@ -131,7 +148,7 @@ impl Proxy {
                 }
             }
         }
-        self.provide(served, &request, PATIENCE).await.map(|_| ())
+        self.provide(served, &request, PATIENCE).await.map(|reply| reply.uid)
     }
 
     async fn ask_home(&self, home: &Peer, request: &PodRequest) -> Result<PodReply, CallError> {
@@ -194,7 +211,7 @@ impl Proxy {
                     if good < request.pods && all < most {
                         inner.claiming += 1;
                         inner.no_pod = None;
-                        self.start_claim(served, &inner, deadline);
+                        self.start_claim(served, &inner);
                     } else if inner.claiming == 0 && all >= most && request.known.len() as u32 >= most {
                         return Err(NoPod::Most);
                     }
@@ -215,11 +232,11 @@ impl Proxy {
         }
     }
 
-    fn start_claim(self: &Arc<Self>, served: &Arc<Served>, inner: &Inner, deadline: tokio::time::Instant) {
+    fn start_claim(self: &Arc<Self>, served: &Arc<Served>, inner: &Inner) {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(&inner.function));
         let epoch = inner.epoch;
         tokio::spawn(async move {
-            let outcome = tokio::time::timeout_at(deadline, proxy.claim(&served, &function)).await;
+            let outcome = tokio::time::timeout(CLAIMING, proxy.claim(&served, &function)).await;
             let mut inner = served.lock();
             if inner.epoch != epoch {
                 return;
@@ -351,6 +368,9 @@ impl Drop for Held {
             }
             None => {
                 taken.0.remove(&self.uid);
+                drop(taken);
+                // Another function may be waiting for just this pod.
+                self.proxy.freed.notify_waiters();
             }
         }
     }

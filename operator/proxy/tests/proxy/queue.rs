@@ -119,6 +119,48 @@ async fn requests_of_a_function_are_served_in_the_order_of_their_coming() {
     assert_eq!(*order.lock().unwrap(), (0..10).collect::<Vec<_>>());
 }
 
+/// Requests come as fast as one pod gets them done, so that each waits a little and the queue is never empty: a second
+/// pod is claimed, as the function allows.
+#[tokio::test]
+async fn a_queue_that_never_empties_asks_for_another_pod() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy_with(Config { patience: Duration::from_millis(100), ..config("proxy-a") }).await;
+    cluster.function("hello", json!({"concurrency": 1, "max": 2}));
+    let pods = [cluster.free_pod("lasting-1").await, cluster.free_pod("lasting-2").await];
+    let inside = || pods.iter().map(|pod| pod.slow.load(Ordering::SeqCst)).sum::<u32>();
+    let queued = || node.proxy.activity().functions.first().map_or(0, |function| function.queued);
+    let mut requests = tokio::task::JoinSet::new();
+    let mut more = |count: usize| {
+        for _ in 0..count {
+            requests.spawn(call(node.functions, get("hello.demo", "/slow")));
+        }
+    };
+    more(3);
+    until("one is inside, two wait", || inside() == 1 && queued() == 2).await;
+    let served = || pods.iter().map(|pod| pod.requests.load(Ordering::SeqCst)).sum::<u32>();
+    let started = std::time::Instant::now();
+    while cluster.claims() < 2 {
+        assert!(started.elapsed() < Duration::from_secs(20), "one pod for ever");
+        // Far more is done in one patience than ever waits.
+        let before = served();
+        more(1);
+        until("it waits", || queued() == 3 || cluster.claims() == 2).await;
+        for pod in &pods {
+            if pod.slow.load(Ordering::SeqCst) > 0 {
+                pod.slow_gate.add_permits(1);
+            }
+        }
+        until("the next one is inside", || served() > before || cluster.claims() == 2).await;
+    }
+    for pod in &pods {
+        pod.slow_gate.add_permits(1000);
+    }
+    while let Some(answer) = requests.join_next().await {
+        assert_eq!(answer.unwrap().status, StatusCode::OK);
+    }
+    assert_eq!(cluster.claims(), 2);
+}
+
 #[tokio::test]
 async fn who_waits_too_long_for_a_busy_pod_is_told_so() {
     let cluster = Cluster::new();

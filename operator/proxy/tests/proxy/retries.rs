@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -10,7 +11,9 @@ use http_body_util::Full;
 use muon_crds::wire::Executed;
 use serde_json::{Value, json};
 
-use crate::cluster::{Answer, Cluster, Node, call};
+use muon_proxy::Config;
+
+use crate::cluster::{Answer, Cluster, Node, call, config, get};
 use crate::pod::Pod;
 
 const HOST: &str = "retries.example";
@@ -73,6 +76,28 @@ async fn a_request_that_a_pod_broke_off_is_sent_to_the_other_where_the_trigger_s
     let first = setting.call(Method::GET, "/", "").await;
     assert!(!first.headers.contains_key("muon-attempt"), "what went well is sent once");
     assert_eq!(setting.repeated(), 1.0);
+}
+
+/// Labels come and go on a pod, and none of them says that it lives.
+#[tokio::test]
+async fn a_pod_that_was_left_out_stays_so_until_kubernetes_has_looked_at_it() {
+    let cluster = Cluster::new();
+    let node = cluster.proxy_with(Config { ejection: Duration::from_secs(3600), ..config("proxy-a") }).await;
+    cluster.function("hello", json!({}));
+    let pods = [cluster.own_pod("out-1", "hello", "r1").await, cluster.own_pod("out-2", "hello", "r1").await];
+    let call = || call(node.functions, get("hello.demo", "/"));
+    let first = call().await.body;
+    let [gone, other] = if first == "out-1" { ["out-1", "out-2"] } else { ["out-2", "out-1"] };
+    pods.iter().find(|pod| pod.name == gone).unwrap().kill();
+    assert_eq!(call().await.body, other);
+    let ejected = || node.counted("muon_proxy_events_total", "pod_ejected");
+    let before = ejected();
+    assert!(before > 0.0);
+    cluster.label_pod(gone, json!({"example.com/note": "of no meaning here"}));
+    for _ in 0..4 {
+        assert_eq!(call().await.body, other);
+    }
+    assert_eq!(ejected(), before, "it was not tried again");
 }
 
 #[tokio::test]
