@@ -57,7 +57,7 @@ pub struct Source {
     #[x_kube(validation = Rule::new("self.all(name, name.matches('^[^/]') && !name.matches('(^|/)[.]{1,2}(/|$)|//|/$|[[:cntrl:]]'))").message("files: names are relative paths without '.', '..' or empty parts"))]
     #[schemars(extend("maxProperties" = 256))]
     pub files: Option<BTreeMap<String, String>>,
-    /// A zip, tar or tar.gz archive behind a URL.
+    /// A zip, tar, tar.gz or tar.zst archive behind a URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<Archive>,
     /// An OCI artifact or image, by digest.

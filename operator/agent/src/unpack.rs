@@ -1,25 +1,26 @@
 //! An archive becomes a directory: whole or not at all, inside the code directory or nowhere, within bounds.
 //!
-//! tar, tar.gz and zip are told by their bytes; anything else is a package of one plain file. Regular files and
-//! directories are unpacked; links, devices and pipes are refused, since nothing that unpacks can tell a harmless
+//! tar, tar.gz, tar.zst and zip are told by their bytes; anything else is a package of one plain file. Regular files
+//! and directories are unpacked; links, devices and pipes are refused, since nothing that unpacks can tell a harmless
 //! link from one that a later entry walks through. What is refused is refused whole, with the entry's name.
 
+mod gzip;
 mod limits;
 mod name;
 mod refusal;
 mod tarball;
 mod tree;
 mod zipfile;
+mod zstd;
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytes::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use flate2::read::MultiGzDecoder;
 
 pub use limits::{Limits, Meter};
 pub use refusal::{Refused, UnpackError};
@@ -105,10 +106,11 @@ fn stage(archive: Archive, root: &Dir, limits: Limits, until: Instant) -> Result
     }
 }
 
-fn stage_from<R: Read + Seek>(mut archive: R, root: &Dir, meter: Meter) -> Result<(), UnpackError> {
+fn stage_from<R: BufRead + Seek>(mut archive: R, root: &Dir, meter: Meter) -> Result<(), UnpackError> {
     match Form::of(&mut archive)? {
         Form::Tar => in_directory(root, &meter, |tree| tarball::unpack(archive, tree)),
-        Form::TarGz => in_directory(root, &meter, |tree| tarball::unpack(MultiGzDecoder::new(archive), tree)),
+        Form::TarGz => in_directory(root, &meter, |tree| tarball::unpack(gzip::Decoder::new(archive), tree)),
+        Form::TarZst => in_directory(root, &meter, |tree| tarball::unpack(zstd::Decoder::new(archive), tree)),
         Form::Zip => in_directory(root, &meter, |tree| zipfile::unpack(archive, tree)),
         Form::Plain => {
             meter.entry()?;
@@ -137,13 +139,14 @@ fn in_directory(
 enum Form {
     Tar,
     TarGz,
+    TarZst,
     Zip,
     Plain,
 }
 
 impl Form {
     /// Looks at the first bytes and goes back to the start.
-    fn of<R: Read + Seek>(archive: &mut R) -> io::Result<Self> {
+    fn of<R: BufRead + Seek>(archive: &mut R) -> Result<Self, UnpackError> {
         archive.seek(SeekFrom::Start(0))?;
         let first = first_block(archive)?;
         archive.seek(SeekFrom::Start(0))?;
@@ -153,13 +156,17 @@ impl Form {
         if tarball::is_header(&first) {
             return Ok(Self::Tar);
         }
-        if !first.starts_with(&[0x1f, 0x8b]) {
+        let (inside, form) = if gzip::is_header(&first) {
+            (first_block(&mut gzip::Decoder::new(&mut *archive)), Self::TarGz)
+        } else if zstd::is_header(&first) {
+            (first_block(&mut zstd::Decoder::new(&mut *archive)), Self::TarZst)
+        } else {
             return Ok(Self::Plain);
-        }
-        // A compressed file that cannot be read, or holds no tar, is a file like any other.
-        let inside = first_block(&mut MultiGzDecoder::new(&mut *archive));
+        };
         archive.seek(SeekFrom::Start(0))?;
-        Ok(if inside.is_ok_and(|block| tarball::is_header(&block)) { Self::TarGz } else { Self::Plain })
+        // A compressed file that holds no tar is a file like any other. What cannot be read would be taken for one.
+        let is_tar = tarball::is_header(&inside.map_err(UnpackError::reading)?);
+        Ok(if is_tar { form } else { Self::Plain })
     }
 }
 

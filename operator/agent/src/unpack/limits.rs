@@ -39,6 +39,9 @@ impl Default for Limits {
     }
 }
 
+/// tar writes up to three headers for one file: for its long name, for its times, and its own.
+const HEADERS_PER_ENTRY: u64 = 3;
+
 /// Counts what one archive has unpacked to so far.
 #[derive(Debug)]
 pub struct Meter {
@@ -47,12 +50,13 @@ pub struct Meter {
     until: Instant,
     entries: Cell<u64>,
     bytes: Cell<u64>,
+    headers: Cell<u64>,
 }
 
 impl Meter {
     /// For an archive of `archive` bytes.
     pub fn new(limits: Limits, archive: u64, until: Instant) -> Self {
-        Self { limits, archive, until, entries: Cell::new(0), bytes: Cell::new(0) }
+        Self { limits, archive, until, entries: Cell::new(0), bytes: Cell::new(0), headers: Cell::new(0) }
     }
 
     /// The bounds.
@@ -64,6 +68,15 @@ impl Meter {
     pub fn entry(&self) -> Result<(), Refused> {
         self.entries.set(self.entries.get() + 1);
         if self.entries.get() > self.limits.entries {
+            return Err(Refused::Entries(self.limits.entries));
+        }
+        self.time()
+    }
+
+    /// One more header was read, of whatever it is. With every file may come a few that only say more about it.
+    pub fn header(&self) -> Result<(), Refused> {
+        self.headers.set(self.headers.get() + 1);
+        if self.headers.get() > self.limits.entries.saturating_mul(HEADERS_PER_ENTRY) {
             return Err(Refused::Entries(self.limits.entries));
         }
         self.time()

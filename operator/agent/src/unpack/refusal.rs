@@ -50,6 +50,15 @@ pub enum Refused {
     /// Far more bytes than the archive itself has.
     #[error("the archive unpacks to more than {0} times its own size")]
     Ratio(u64),
+    /// More of what came out would have to be held in memory.
+    #[error(
+        "the archive is compressed with a window of more than {0} MiB, which unpacking would hold in memory: compress \
+         it with zstd -19 or less, and without --long"
+    )]
+    Window(u64),
+    /// It can be read only with something that is not in it.
+    #[error("the archive is compressed with a dictionary, which is not in it")]
+    Dictionary,
     /// The time that the load had is over.
     #[error("the time for the load was over")]
     Time,
@@ -61,7 +70,8 @@ impl Refused {
         match self {
             Self::Empty => "ArchiveEmpty",
             Self::Damaged(_) => "ArchiveDamaged",
-            Self::Unsupported { .. } => "ArchiveUnsupported",
+            Self::Unsupported { .. } | Self::Dictionary => "ArchiveUnsupported",
+            Self::Window(_) => "ArchiveWindow",
             Self::Name { .. } => "ArchiveNameRefused",
             Self::Kind { .. } => "ArchiveEntryRefused",
             Self::Duplicate(_) => "ArchiveNameTwice",

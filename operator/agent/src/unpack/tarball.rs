@@ -34,15 +34,14 @@ pub fn unpack(archive: impl Read, tree: &mut Tree<'_>) -> Result<(), UnpackError
     let mut extensions = Extensions::default();
     for entry in archive.entries().map_err(UnpackError::reading)?.raw(true) {
         let mut entry = entry.map_err(UnpackError::reading)?;
+        // Each header costs: those of extensions, and of a directory that is there already.
+        tree.meter().header()?;
+        check_size(entry.header())?;
         match entry.header().entry_type() {
             EntryType::GNULongName => extensions.long_name(&mut entry)?,
             EntryType::XHeader => extensions.pax(&mut entry)?,
             EntryType::XGlobalHeader => refuse_global_names(&mut entry)?,
             _ => unpack_entry(&mut entry, std::mem::take(&mut extensions), tree)?,
-        }
-        // Extensions cost entries too, or an archive of nothing else would be read for ever.
-        if !extensions.is_empty() {
-            tree.meter().entry()?;
         }
     }
     if !extensions.is_empty() {
@@ -51,6 +50,15 @@ pub fn unpack(archive: impl Read, tree: &mut Tree<'_>) -> Result<(), UnpackError
     // A compressed stream says only at its end whether it is whole.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(UnpackError::reading)?;
     Ok(())
+}
+
+/// A size of more than 64 bits: readers that take the lower ones would go on somewhere inside the entry.
+fn check_size(header: &Header) -> Result<(), Refused> {
+    match header.as_old().size {
+        [0x80, 0, 0, 0, ..] => Ok(()),
+        [first, ..] if first & 0x80 != 0 => Err(Refused::Damaged("the size of an entry is out of all bounds".into())),
+        _ => Ok(()),
+    }
 }
 
 fn unpack_entry(

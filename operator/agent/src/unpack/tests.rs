@@ -1,11 +1,12 @@
-//! Archives that should be unpacked, and many that must not be. Each is made here, byte by byte where a library would
-//! refuse to make it.
+//! Archives that should be unpacked, the bounds, and properties of all there are. Hostile archives, one by one, are in
+//! `tests/hostile`, where they meet a real agent.
 
+mod bounds;
 mod friendly;
-mod hostile_tars;
-mod hostile_zips;
+mod properties;
 mod tars;
 mod zips;
+mod zstds;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

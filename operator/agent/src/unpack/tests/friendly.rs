@@ -9,7 +9,7 @@ fn hello() -> Tar {
 }
 
 #[test]
-fn tar_and_compressed_tar_and_zip_give_the_same() {
+fn every_form_gives_the_same() {
     let zipped = zip(&[
         Entry::deflated("main.py", b"def main(): ..."),
         Entry::stored("lib/", b"").with(|entry| entry.mode = 0o040_755),
@@ -20,11 +20,24 @@ fn tar_and_compressed_tar_and_zip_give_the_same() {
     assert_eq!(expected["main.py"], (0o644, b"def main(): ...".to_vec()));
     assert_eq!(unpacked(gzip(&hello().end())), expected);
     assert_eq!(unpacked(zipped), expected);
+    assert_eq!(unpacked(zstds::zstd(&hello().end())), expected);
+    // As `zstd -19` makes it: with trees, and matches that refer far back.
+    let packed = ruzstd::encoding::compress_to_vec(&hello().end()[..], ruzstd::encoding::CompressionLevel::Fastest);
+    assert_eq!(unpacked(packed), expected);
+}
+
+#[test]
+fn zstandard_frames_are_one_stream_and_those_of_others_are_skipped() {
+    let tar = hello().end();
+    let frames = [zstds::skippable(3, b"abc"), zstds::zstd(&tar[..700]), zstds::zstd(&tar[700..])].concat();
+    assert_eq!(unpacked(frames), unpacked(tar));
 }
 
 #[test]
 fn a_file_that_is_no_archive_is_a_package_of_one_file() {
-    for content in [&b"print('hello')"[..], b"", b"PK", &gzip(b"text"), b"\x1f\x8bnot gzip", &[0; 100]] {
+    for content in
+        [&b"print('hello')"[..], b"", b"PK", &gzip(b"text"), &zstds::zstd(b"text"), b"\x1f\x8bnot gzip", &[0; 100]]
+    {
         let sandbox = Sandbox::new();
         let path = sandbox.unpack(content.to_vec(), Limits::default()).unwrap();
         assert_eq!(std::fs::read(path).unwrap(), content);

@@ -14,6 +14,11 @@ pub struct Entry {
     pub size: u32,
     pub compressed: u32,
     pub mode: u32,
+    /// Extra fields of the central header, and of the local one unless that has its own.
+    pub extra: Vec<u8>,
+    pub local_extra: Option<Vec<u8>>,
+    /// Where the central header says that the local one is; none: where it is.
+    pub offset: Option<u32>,
     /// The header of this earlier entry is used; none of its own is written.
     pub shares: Option<usize>,
 }
@@ -32,6 +37,9 @@ impl Entry {
             size: content.len() as u32,
             compressed: content.len() as u32,
             mode: 0o100_644,
+            extra: Vec::new(),
+            local_extra: None,
+            offset: None,
             shares: None,
         }
     }
@@ -56,6 +64,14 @@ pub fn zip(entries: &[Entry]) -> Vec<u8> {
 
 /// The same, with any number of entries in its end record.
 pub fn zip_saying(entries: &[Entry], count: u16) -> Vec<u8> {
+    let (mut bytes, start) = headers(entries);
+    let size = bytes.len() as u32 - start;
+    end(&mut bytes, count, size, start);
+    bytes
+}
+
+/// All but the end record, and where the central directory begins.
+pub fn headers(entries: &[Entry]) -> (Vec<u8>, u32) {
     let mut bytes = Vec::new();
     let mut offsets: Vec<u32> = Vec::new();
     for entry in entries {
@@ -65,11 +81,13 @@ pub fn zip_saying(entries: &[Entry], count: u16) -> Vec<u8> {
         }
         offsets.push(bytes.len() as u32);
         let name = entry.local_name.as_ref().unwrap_or(&entry.name);
+        let extra = entry.local_extra.as_ref().unwrap_or(&entry.extra);
         bytes.extend_from_slice(b"PK\x03\x04\x14\0");
         common(&mut bytes, entry);
         bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&[0; 2]);
+        bytes.extend_from_slice(&(extra.len() as u16).to_le_bytes());
         bytes.extend_from_slice(name);
+        bytes.extend_from_slice(extra);
         bytes.extend_from_slice(&entry.data);
     }
     let start = bytes.len() as u32;
@@ -77,19 +95,24 @@ pub fn zip_saying(entries: &[Entry], count: u16) -> Vec<u8> {
         bytes.extend_from_slice(b"PK\x01\x02\x14\x03\x14\0");
         common(&mut bytes, entry);
         bytes.extend_from_slice(&(entry.name.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&(entry.extra.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&[0; 6]);
         bytes.extend_from_slice(&(entry.mode << 16).to_le_bytes());
-        bytes.extend_from_slice(&offset.to_le_bytes());
+        bytes.extend_from_slice(&entry.offset.unwrap_or(*offset).to_le_bytes());
         bytes.extend_from_slice(&entry.name);
+        bytes.extend_from_slice(&entry.extra);
     }
-    let size = bytes.len() as u32 - start;
+    (bytes, start)
+}
+
+/// The end record.
+pub fn end(bytes: &mut Vec<u8>, count: u16, size: u32, start: u32) {
     bytes.extend_from_slice(b"PK\x05\x06\0\0\0\0");
     bytes.extend_from_slice(&count.to_le_bytes());
     bytes.extend_from_slice(&count.to_le_bytes());
     bytes.extend_from_slice(&size.to_le_bytes());
     bytes.extend_from_slice(&start.to_le_bytes());
     bytes.extend_from_slice(&[0; 2]);
-    bytes
 }
 
 /// Flags, method, time, checksum and sizes: the same in both headers.
