@@ -49,8 +49,10 @@ pub enum ConditionType {
     Stalled,
     /// Environment: the pool's Deployment has its free pods.
     PoolReady,
-    /// Package: the archive lies in the store under `status.digest`.
+    /// Package: the source's archive lies in the store.
     Stored,
+    /// Package with `build`: what was built of the source lies in the store.
+    Built,
     /// Function: Environment and Package exist and are ready.
     Resolved,
     /// Function: the current revision could be loaded by the runtime.
@@ -70,6 +72,7 @@ impl ConditionType {
             Self::Stalled => "Stalled",
             Self::PoolReady => "PoolReady",
             Self::Stored => "Stored",
+            Self::Built => "Built",
             Self::Resolved => "Resolved",
             Self::Loaded => "Loaded",
             Self::Accepted => "Accepted",

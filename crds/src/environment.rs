@@ -93,9 +93,29 @@ pub struct Builder {
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^[^\s]+$"))]
     pub image: String,
     /// Its command, as a list of arguments; no shell reads it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[serde(default = "default_command")]
+    #[schemars(length(min = 1, max = 64), inner(length(max = 4096)))]
     pub command: Vec<String>,
+    /// Resources of its container.
+    #[serde(default)]
+    pub resources: Resources,
+    /// How long a build may take in all, repeats after faults of the cluster included, in seconds.
+    #[serde(default = "default_build_timeout")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_seconds: i64,
+    /// A ConfigMap, in the Package's namespace, that tells the builder where packages of its language come from: mirrors, proxies. Each
+    /// of its keys is a variable of the builder and a file in `/etc/muon/registries`. Builds start without it when there
+    /// is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registries: Option<LocalName>,
+}
+
+fn default_command() -> Vec<String> {
+    vec!["/usr/local/bin/build".to_owned()]
+}
+
+fn default_build_timeout() -> i64 {
+    600
 }
 
 /// Bounds of the pool.
@@ -150,6 +170,14 @@ pub struct EnvironmentStatus {
 }
 
 impl Resources {
+    /// Resources of a build whose Environment and Package name none.
+    pub fn of_build() -> Self {
+        let map = |items: &[(&str, &str)]| {
+            items.iter().map(|(key, value)| ((*key).to_owned(), IntOrString::String((*value).to_owned()))).collect()
+        };
+        Self { requests: map(&[("cpu", "100m"), ("memory", "128Mi")]), limits: map(&[("memory", "1Gi")]) }
+    }
+
     /// Resources of a generic pod whose Environment names none.
     pub fn small() -> Self {
         let map = |items: &[(&str, &str)]| {

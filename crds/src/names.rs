@@ -70,6 +70,12 @@ pub fn inline_package(function: &str) -> String {
     format!("{function}-inline")
 }
 
+/// The Job of the build with this key (`sha256:…`): its first 16 digits.
+pub fn build_job(key: &str) -> String {
+    let digits: String = key.strip_prefix("sha256:").unwrap_or(key).chars().take(16).collect();
+    format!("build-{digits}")
+}
+
 /// The Ingress of a trigger.
 pub fn ingress(trigger: &str) -> String {
     trigger.to_owned()

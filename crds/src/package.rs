@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::values::Resources;
 
 /// Code for one Environment. Its content is its identity: a changed content is a new digest.
 #[derive(CustomResource, Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
@@ -86,10 +87,32 @@ pub struct Oci {
     pub image: String,
 }
 
-/// How the Environment's builder is run on the source.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+/// How the Environment's builder is run on the source. What is left out is as the Environment says.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Build {}
+pub struct Build {
+    /// The builder's command for this package, as a list of arguments; no shell reads it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 4096)))]
+    pub command: Vec<String>,
+    /// Resources of the builder's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// How long a build may take in all, repeats after faults of the cluster included, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86400))]
+    pub timeout_seconds: Option<i64>,
+}
+
+/// The build that the spec asks for.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildStatus {
+    /// `sha256:…` of what decides its result: namespace, source, builder image and command. The same is never built twice.
+    pub key: String,
+    /// Name of its Job: `kubectl logs job/NAME -c build` shows the builder's log.
+    pub job: String,
+}
 
 /// What is known of a Package.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
@@ -98,14 +121,20 @@ pub struct PackageStatus {
     /// The generation of the spec that this status was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Stored, and while they apply Reconciling and Stalled.
+    /// Ready, Stored, with `build` Built, and while they apply Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// `sha256:…` of the archive in the store.
+    /// `sha256:…` of the archive that is loaded: with `build` what was built last, without it the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Size of the archive in the store, in bytes.
+    /// Size of that archive, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<i64>,
+    /// With `build`: `sha256:…` of the source in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_digest: Option<String>,
+    /// With `build`: the build that the spec asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildStatus>,
 }

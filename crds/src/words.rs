@@ -32,6 +32,10 @@ pub const RUNTIME_PORT: &str = "muon.dev/runtime-port";
 pub const ENV_AT_LOAD: &str = "muon.dev/env-at-load";
 /// Annotation, on a claimed pod: the UID of the Function that claimed it.
 pub const FUNCTION_UID: &str = "muon.dev/function-uid";
+/// Label, on a build's Job and pod: the Environment whose builder it is. They carry no [`ENVIRONMENT`]: they serve nobody.
+pub const BUILDER: &str = "muon.dev/builder";
+/// Annotation, on a build's Job: `sha256:…` of all that decides its result.
+pub const BUILD_KEY: &str = "muon.dev/build-key";
 /// Annotation, on objects that we apply: hash of what was applied, so that an unchanged object is not written.
 pub const APPLIED: &str = "muon.dev/applied";
 
@@ -43,10 +47,13 @@ pub const MUON: &str = "muon";
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 /// `app.kubernetes.io/instance`.
 pub const APP_INSTANCE: &str = "app.kubernetes.io/instance";
-/// `app.kubernetes.io/component`: `pool`, `function`, `gateway`, and `operator`, `proxy`, `store` of the install.
+/// `app.kubernetes.io/component`: `pool`, `function`, `build`, `gateway`, and `operator`, `proxy`, `store` of the install.
 pub const APP_COMPONENT: &str = "app.kubernetes.io/component";
 /// `app.kubernetes.io/part-of`.
 pub const APP_PART_OF: &str = "app.kubernetes.io/part-of";
+
+/// Exit code of a build's step that could do nothing for a reason outside of the build: it is worth another try.
+pub const EXIT_TRY_AGAIN: i32 = 75;
 
 /// Port of a runtime, unless its Environment says otherwise.
 pub const PORT_RUNTIME: u16 = 8888;

@@ -17,7 +17,7 @@ use muon_crds::{Environment, words};
 use muon_e2e::control_plane::{ControlPlane, install_tls};
 use muon_e2e::manifest::parse;
 use muon_e2e::space::Space;
-use muon_order::Signer;
+use muon_order::{Order, Signer};
 use muon_reconcile::Settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,6 +84,12 @@ impl Installation {
         let settings = Settings { instance: "operator-2".to_owned(), ..self.settings.clone() };
         tokio::spawn(operate(ControlPlane::shared().client_as(OPERATOR), settings, registry.clone()));
         registry
+    }
+
+    /// The store's address, and an order to it.
+    pub fn store(&self, order: &Order) -> (String, String) {
+        let signer = Signer::from_seed(&SEED).expect("a seed of 32 bytes");
+        (self.settings.store_url.clone(), signer.sign(order))
     }
 
     /// Changes what the proxy says, which the operator learns at once.

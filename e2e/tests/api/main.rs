@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod autoscalers;
+mod builds;
 mod children;
 mod claims;
 mod conflicts;

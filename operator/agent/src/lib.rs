@@ -26,6 +26,7 @@
 
 pub mod admission;
 pub mod agent;
+pub mod build;
 pub mod client;
 pub mod failure;
 pub mod fetch;

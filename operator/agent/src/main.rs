@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use muon_agent::Settings;
+use muon_agent::{Settings, build};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     let level = std::env::var("MUON_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
     tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).init();
     match serve() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "the agent cannot start");
             ExitCode::FAILURE
@@ -20,9 +20,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve() -> Result<(), Box<dyn std::error::Error>> {
-    let settings = Settings::read(|name| std::env::var(name).ok())?;
-    tokio::runtime::Builder::new_current_thread().max_blocking_threads(4).enable_all().build()?.block_on(async {
+fn serve() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let get = |name: &str| std::env::var(name).ok();
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(4).enable_all().build()?;
+    if let Some(step) = build::Settings::read(get)? {
+        return Ok(runtime.block_on(build::run(&step)).into());
+    }
+    let settings = Settings::read(get)?;
+    runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let stop = async move {
@@ -34,6 +39,6 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.port)).await?;
         tracing::info!(port = settings.port, pod = settings.pod_uid, runtime = %settings.runtime, "listening");
         muon_agent::run(listener, settings, stop).await;
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -9,6 +9,7 @@
 //! | [`Order::Load`] | proxy (short), operator (own Deployments, no end) | agent, store (GET) | namespace, function, revision, digest, pod |
 //! | [`Order::Put`] | operator | store (PUT, DELETE) | namespace, digest |
 //! | [`Order::Keep`] | operator | store (sweep) | the body of the call |
+//! | [`Order::Build`] | operator | store (GET of the source, PUT of the result and of what it is) | namespace, key, source |
 //! | [`Order::Peer`] | proxy, operator | proxy | a short time |
 
 use base64::Engine as _;
@@ -29,6 +30,8 @@ pub enum Order {
     Put(Put),
     /// Keep the store: say what is in use, ask what is lost.
     Keep(Keep),
+    /// Read a source, write what was built of it, and write down that it was.
+    Build(Build),
     /// Speak as one of Muon's own processes.
     Peer(Peer),
 }
@@ -71,6 +74,20 @@ pub struct Put {
 pub struct Keep {
     /// `sha256:…` of the call's body: nobody in between says what is in use.
     pub body: String,
+    /// Seconds since the epoch after which it is void.
+    pub until: u64,
+}
+
+/// Carry out one build. The result's digest is not known beforehand: any archive may be written, under its own digest.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Build {
+    /// Namespace whose build it is.
+    pub namespace: String,
+    /// `sha256:…` of all that decides the result: what the store remembers the result by.
+    pub key: String,
+    /// `sha256:…` of the source.
+    pub source: String,
     /// Seconds since the epoch after which it is void.
     pub until: u64,
 }
@@ -170,6 +187,7 @@ impl Verifier {
             Order::Load(load) => load.until,
             Order::Put(put) => Some(put.until),
             Order::Keep(keep) => Some(keep.until),
+            Order::Build(build) => Some(build.until),
             Order::Peer(peer) => Some(peer.until),
         };
         match until {

@@ -17,7 +17,7 @@ use crate::meta::Owner;
 use crate::seen::{PodRef, SeenDeployment, SeenPod};
 use crate::shrink::OldStep;
 
-pub use build::build;
+pub use build::{build, build_policy_name};
 pub use pool::{Held, held, pool_size};
 pub use report::report;
 pub use tide::{Tide, USUAL_START, claimed_in_one_start, start_time};
@@ -57,6 +57,8 @@ pub struct Valid {
     pub max: i32,
     /// Muon's own namespace, where the proxies are.
     pub system: String,
+    /// Whether it builds packages.
+    pub builds: bool,
 }
 
 /// All that an Environment asks for.
@@ -67,6 +69,8 @@ pub struct Resources {
     pub pool: Deployment,
     /// Only proxies reach its pods, the functions' own ones included.
     pub network_policy: NetworkPolicy,
+    /// Nobody reaches its builds. None: it has no builder, and a policy of ours that is there goes.
+    pub build_policy: Option<NetworkPolicy>,
     /// While a node is emptied, half of the free pods stay. None: a budget of ours that is there goes.
     pub disruption_budget: Option<PodDisruptionBudget>,
 }

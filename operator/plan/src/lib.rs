@@ -14,6 +14,7 @@
 //! is data (`Option`), not an error. What applying met (a name conflict, an API server that does not answer) is an
 //! [`Invalid`] too, and goes into `report` like one that `validate` found.
 
+pub mod builds;
 pub mod conditions;
 pub mod environment;
 pub mod expand;

@@ -59,6 +59,8 @@ pub enum Component {
     Function,
     /// What leads requests to the proxies.
     Gateway,
+    /// A build and its pod.
+    Build,
 }
 
 impl Component {
@@ -68,6 +70,7 @@ impl Component {
             Self::Pool => "pool",
             Self::Function => "function",
             Self::Gateway => "gateway",
+            Self::Build => "build",
         }
     }
 }

@@ -6,7 +6,8 @@ mod validate;
 
 use std::collections::BTreeMap;
 
-use muon_crds::Package;
+use muon_crds::package::BuildStatus;
+use muon_crds::{Environment, Package};
 use serde::{Deserialize, Serialize};
 
 pub use build::build;
@@ -19,6 +20,18 @@ pub use validate::validate;
 pub struct Observed {
     /// The object.
     pub object: Package,
+    /// Its Environment, when it has to be built.
+    #[serde(default)]
+    pub environment: Option<Environment>,
+}
+
+/// How far a visit came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The source, once the store has it.
+    pub source: Option<Stored>,
+    /// The build that the spec asks for, once it is known.
+    pub build: Option<BuildStatus>,
 }
 
 /// A Package whose archive can be had.

@@ -11,7 +11,7 @@
 //! next look, up to a second later: there both are plain containers, made in one go, and the agent sees to it by itself that it
 //! outlives the runtime. Every template passes Pod Security `restricted`.
 
-mod security;
+pub(crate) mod security;
 mod values;
 
 use std::collections::BTreeMap;
@@ -233,7 +233,7 @@ pub fn runtime_variables(port: i32, grace: i64) -> [(&'static str, String); 2] {
     [("MUON_PORT", port.to_string()), ("MUON_GRACE_SECONDS", (grace - GRACE_MARGIN).max(1).to_string())]
 }
 
-fn variable(name: &str, value: &str) -> EnvVar {
+pub(crate) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
@@ -253,7 +253,7 @@ fn probe(path: &str) -> Probe {
     Probe { http_get: Some(get(path)), timeout_seconds: Some(2), ..Probe::default() }
 }
 
-fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+pub(crate) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -262,7 +262,7 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     }
 }
 
-fn scratch(name: &str, size: &str) -> Volume {
+pub(crate) fn scratch(name: &str, size: &str) -> Volume {
     Volume {
         name: name.to_owned(),
         empty_dir: Some(EmptyDirVolumeSource { size_limit: Some(Quantity(size.to_owned())), medium: None }),
@@ -270,6 +270,6 @@ fn scratch(name: &str, size: &str) -> Volume {
     }
 }
 
-fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
+pub(crate) fn quantities<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Quantity> {
     pairs.into_iter().map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).collect()
 }

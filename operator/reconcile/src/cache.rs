@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
@@ -43,6 +44,8 @@ pub struct Cache {
     pub policies: Objects<NetworkPolicy>,
     /// PodDisruptionBudgets of ours.
     pub budgets: Objects<PodDisruptionBudget>,
+    /// Jobs of ours: builds.
+    pub jobs: Objects<Job>,
     /// HorizontalPodAutoscalers of the cluster, as far as they say whom they scale.
     pub autoscalers: Objects<HorizontalPodAutoscaler>,
     /// IngressClasses of the cluster.
@@ -68,6 +71,10 @@ pub struct Index {
     pub pods: Links<Pod>,
     /// Deployments by the Environment or Function that controls them.
     pub deployments: Links<Deployment>,
+    /// Packages that have to be built, by their Environment.
+    pub packages: Links<Package>,
+    /// Jobs by the Package that controls them.
+    pub jobs: Links<Job>,
     /// HorizontalPodAutoscalers by the Function that they scale, as far as names tell.
     pub autoscalers: Links<HorizontalPodAutoscaler>,
     /// Since when pods have been a function's.
@@ -92,6 +99,7 @@ impl Cache {
         self.ingresses.wait_until_ready().await?;
         self.policies.wait_until_ready().await?;
         self.budgets.wait_until_ready().await?;
+        self.jobs.wait_until_ready().await?;
         self.autoscalers.wait_until_ready().await?;
         self.classes.wait_until_ready().await?;
         self.secrets.wait_until_ready().await?;
@@ -113,6 +121,13 @@ impl Cache {
     pub fn deployments_of(&self, namespace: &str, target: Target<'_>, uid: &str) -> Vec<Arc<Deployment>> {
         let mut found = get_all(&self.deployments, self.index.deployments.of(namespace, target));
         found.retain(|deployment| is_controlled_by(deployment.as_ref(), uid));
+        found
+    }
+
+    /// Jobs that are controlled by the Package.
+    pub fn jobs_of(&self, namespace: &str, name: &str, uid: &str) -> Vec<Arc<Job>> {
+        let mut found = get_all(&self.jobs, self.index.jobs.of(namespace, Target::Package(name)));
+        found.retain(|job| is_controlled_by(job.as_ref(), uid));
         found
     }
 

@@ -9,6 +9,7 @@ use muon_order::Signer;
 
 use crate::activity::Board;
 use crate::apply::Applier;
+use crate::builds::Beginning;
 use crate::cache::Cache;
 use crate::claims::Claims;
 use crate::gateways::Gateways;
@@ -47,6 +48,8 @@ pub struct Context {
     pub store: StoreClient,
     /// Archives on their way into the store.
     pub archives: Archives,
+    /// Builds that are about to begin.
+    pub beginning: Beginning,
     /// Pools that are short of pods.
     pub shortages: Shortages,
     /// Claims that proxies were asked for.
@@ -105,6 +108,7 @@ impl Context {
             peers: Peers::new(http.clone(), Arc::clone(&signer), &settings.instance, settings.peer_port),
             store: StoreClient::new(http.clone(), &settings.store_url, Arc::clone(&signer)),
             archives: Archives::default(),
+            beginning: Beginning::default(),
             shortages: Shortages::default(),
             claims: Claims::default(),
             values: Values::new(client.clone()),

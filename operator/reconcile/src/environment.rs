@@ -8,7 +8,9 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt as _;
 use muon_crds::Environment;
 use muon_crds::words::{self, State};
-use muon_plan::environment::{Observed, PoolDecision, Resources, Valid, build, held, pool_size, report, validate};
+use muon_plan::environment::{
+    Observed, PoolDecision, Resources, Valid, build, build_policy_name, held, pool_size, report, validate,
+};
 use muon_plan::shrink::OldStep;
 use muon_plan::{SeenDeployment, SeenPod};
 use tracing::warn;
@@ -70,12 +72,18 @@ async fn apply(
     decision: &PoolDecision,
     context: &Context,
 ) -> Result<(), Trouble> {
-    let Resources { pool, network_policy, disruption_budget } = resources;
+    let Resources { pool, network_policy, build_policy, disruption_budget } = resources;
     let (namespace, uid) = (namespace_of(object), object.uid().unwrap_or_default());
     let (applier, cache, ours) = (&context.environment.applier, &context.cache, Ours::Controller(&uid));
 
     let live = Cache::get(&cache.policies, &namespace, &network_policy.name_any());
     applier.apply(live.as_deref(), network_policy, ours).await?;
+    let live = Cache::get(&cache.policies, &namespace, &build_policy_name(&object.name_any()));
+    match (build_policy, live) {
+        (Some(policy), live) => drop(applier.apply(live.as_deref(), policy, ours).await?),
+        (None, Some(left)) if ours.owns(left.as_ref()) => drop(context.writes.delete_seen(left.as_ref()).await?),
+        (None, _) => {}
+    }
     match disruption_budget {
         Some(budget) => {
             let live = Cache::get(&cache.budgets, &namespace, &budget.name_any());

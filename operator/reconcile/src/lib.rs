@@ -13,6 +13,7 @@
 pub mod activity;
 pub mod ages;
 pub mod apply;
+pub mod builds;
 pub mod cache;
 pub mod call;
 pub mod claims;
@@ -56,5 +57,6 @@ pub mod watch;
 pub mod watches;
 pub mod writes;
 
+pub use muon_plan::builds::History;
 pub use run::{OperatorError, run};
 pub use settings::Settings;

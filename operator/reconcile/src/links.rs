@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use muon_crds::{Function, HTTPTrigger, names, words};
+use muon_crds::{Function, HTTPTrigger, Package, names, words};
 
 use crate::place::namespace_of;
 use crate::reference::ObjectRef;
@@ -110,6 +111,22 @@ impl Refers for Deployment {
                 "Function" => with(&namespace, Target::Function(&owner.name)),
                 _ => {}
             }
+        }
+    }
+}
+
+impl Refers for Package {
+    fn targets(&self, with: &mut dyn FnMut(&str, Target<'_>)) {
+        if self.spec.build.is_some() {
+            with(&namespace_of(self), Target::Environment(&self.spec.environment));
+        }
+    }
+}
+
+impl Refers for Job {
+    fn targets(&self, with: &mut dyn FnMut(&str, Target<'_>)) {
+        for owner in self.owner_references().iter().filter(|owner| owner.kind == "Package") {
+            with(&namespace_of(self), Target::Package(&owner.name));
         }
     }
 }

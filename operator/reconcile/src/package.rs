@@ -9,10 +9,11 @@ use kube::{Api, ResourceExt as _};
 use muon_crds::package::Source;
 use muon_crds::{ConditionType, Package, condition};
 use muon_plan::Invalid;
-use muon_plan::package::{Content, Observed, Resources, Stored, build, report, validate};
+use muon_plan::package::{Content, Observed, Progress, Resources, Stored, build, report, validate};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use crate::builds;
 use crate::call::call;
 use crate::context::{Context, now};
 use crate::controller::Action;
@@ -48,7 +49,7 @@ impl Default for Archives {
 impl Archives {
     /// Whether the store was asked lately. Of an archive of which this process knows nothing yet, the status is taken
     /// at its word until its turn comes: after a restart the store must not be asked for all of them at once.
-    fn is_verified(&self, namespace: &str, digest: &str) -> bool {
+    pub(crate) fn is_verified(&self, namespace: &str, digest: &str) -> bool {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.len() >= MAX_VERIFIED {
             verified.clear();
@@ -57,7 +58,7 @@ impl Archives {
         asked.is_some_and(|asked| asked.elapsed() < VERIFY / 2)
     }
 
-    fn verify(&self, namespace: &str, digest: &str) {
+    pub(crate) fn verify(&self, namespace: &str, digest: &str) {
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         verified.insert(short(namespace, digest), Some(Instant::now()));
     }
@@ -85,15 +86,17 @@ pub async fn reconcile(object: Arc<Package>, context: Arc<Context>) -> Result<Ac
         true => whole(&object, &context).await?,
         false => object,
     };
-    let observed = Observed { object: object.as_ref().clone() };
+    let environment = builds::environment(&object, &context).map(|environment| environment.as_ref().clone());
+    let observed = Observed { object: object.as_ref().clone(), environment };
+    let mut progress = Progress::default();
     let outcome = match stored(&object).filter(|_| is_thin(&object)) {
         Some(stored) => Ok(stored),
         None => match validate(&observed) {
-            Ok(valid) => apply(&object, build(&valid), &context).await,
+            Ok(valid) => bring(&observed, build(&valid), &mut progress, &context).await,
             Err(invalid) => Err(invalid.into()),
         },
     };
-    let said = report(&observed, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
+    let said = report(&observed, &progress, outcome.as_ref().map_err(|trouble| &trouble.invalid), &now());
     context.package.reporting.settle(object.as_ref(), &said, outcome.as_ref().err()).await?;
     outcome.map(|_| Action::await_change())
 }
@@ -139,6 +142,22 @@ async fn whole(object: &Package, context: &Context) -> Result<Arc<Package>, Trou
     Ok(Arc::new(call("read a Package whose archive the store has lost", api.get(&object.name_any())).await?))
 }
 
+/// The source into the store, and where it has to be built, what is built of it.
+async fn bring(
+    observed: &Observed,
+    resources: Resources,
+    progress: &mut Progress,
+    context: &Context,
+) -> Result<Stored, Trouble> {
+    let object = &observed.object;
+    let source = apply(object, resources, context).await?;
+    progress.source = Some(source.clone());
+    match object.spec.build {
+        Some(_) => builds::apply(observed, &source, progress, context).await,
+        None => builds::tidy(object, None, context).await.map(|()| source),
+    }
+}
+
 /// Has the archive be in the store. What it holds already is not written again.
 async fn apply(object: &Package, resources: Resources, context: &Context) -> Result<Stored, Trouble> {
     let Resources { digest, content } = resources;
@@ -166,7 +185,9 @@ async fn apply(object: &Package, resources: Resources, context: &Context) -> Res
 fn known(object: &Package, digest: &str) -> Option<Stored> {
     let status = object.status.as_ref()?;
     let is_stored = condition::is_true(&status.conditions, ConditionType::Stored);
-    let same = status.digest.as_deref() == Some(digest);
+    // Of what is built, the status tells the source apart from the result.
+    let of_source = if object.spec.build.is_some() { &status.source_digest } else { &status.digest };
+    let same = of_source.as_deref() == Some(digest);
     (is_stored && same).then(|| Stored { digest: digest.to_owned(), size_bytes: status.size_bytes.unwrap_or_default() })
 }
 

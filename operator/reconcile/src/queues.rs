@@ -2,12 +2,13 @@
 //!
 //! | changed | looked at |
 //! | --- | --- |
-//! | Environment | itself; the Functions that name it |
+//! | Environment | itself; the Functions that name it; the Packages that it builds |
 //! | Package | itself; the Functions that name it, or whose inline source it holds |
 //! | Function | itself; the HTTPTriggers that name it or select by labels; its namespace's gateway |
 //! | HTTPTrigger | itself; the HTTPTriggers that want the same route; its namespace's gateway |
 //! | Pod | its Environment; the Function that claimed it |
 //! | Deployment | its Environment or Function |
+//! | Job | its Package |
 //! | Service, EndpointSlice, Ingress, NetworkPolicy, PodDisruptionBudget | whoever it was made for |
 //! | HorizontalPodAutoscaler | the Function that it scales |
 //! | IngressClass | the HTTPTriggers with an Ingress |
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass, NetworkPolicy};
@@ -83,11 +85,16 @@ impl Queues {
             let namespace = namespace_of(object);
             self.functions.extend(self.index.functions.of(&namespace, Target::Environment(&object.name_any())));
         }
+        if is_edited(old, new) {
+            self.packages
+                .extend(self.index.packages.of(&namespace_of(object), Target::Environment(&object.name_any())));
+        }
     }
 
     /// A Package changed.
     pub fn package(&self, name: &ObjectRef<Package>, change: Change<'_, Package>) {
         let (old, new) = change.sides();
+        self.index.packages.change(name, old, new);
         let Some(object) = new.or(old) else { return };
         if is_edited(old, new) {
             self.packages.push(name.clone());
@@ -170,6 +177,15 @@ impl Queues {
                 self.environments.push_later(reference, AFTER_PODS);
             }
             _ => self.owners(object),
+        }
+    }
+
+    /// A build's Job changed.
+    pub fn job(&self, name: &ObjectRef<Job>, change: Change<'_, Job>) {
+        let (old, new) = change.sides();
+        self.index.jobs.change(name, old, new);
+        if let Some(object) = new.or(old).filter(|_| crate::builds::is_news(old, new)) {
+            self.owners(object);
         }
     }
 

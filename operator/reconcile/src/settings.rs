@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use muon_plan::builds::History;
+
 use crate::fetch::{Fetcher, Lookup, Rules};
 
 /// Settings of the operator.
@@ -37,6 +39,10 @@ pub struct Settings {
     pub concurrency: u16,
     /// How often idle pods are looked for.
     pub idle_tick: Duration,
+    /// Builds that run at once in a namespace.
+    pub builds: usize,
+    /// Ended builds of a Package that stay, with their logs.
+    pub build_history: History,
 }
 
 impl Settings {
@@ -57,6 +63,8 @@ impl Settings {
             sweep_every: Duration::from_secs(600),
             concurrency: 16,
             idle_tick: Duration::from_secs(1),
+            builds: 2,
+            build_history: History { complete: 3, failed: 3 },
         }
     }
 

@@ -119,6 +119,20 @@ impl StoreClient {
         })
     }
 
+    /// The digest of what the build with this key came to; none when the store knows of none.
+    pub async fn built(&self, namespace: &str, key: &str) -> Result<Option<String>, StoreError> {
+        let request = self.http.get(format!("{}/v1/builds/{key}", self.base)).timeout(HEAD_DEADLINE);
+        let reply = self.send(request, namespace, key).await?;
+        match reply.status() {
+            status if status.is_success() => {
+                let digest = beginning(reply).await;
+                Ok(names::is_digest(&digest).then_some(digest))
+            }
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(answer("GET of the build", key, reply).await),
+        }
+    }
+
     fn url(&self, digest: &str) -> String {
         format!("{}/v1/blobs/{digest}", self.base)
     }

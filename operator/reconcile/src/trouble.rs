@@ -9,7 +9,7 @@ use crate::apply::ApplyError;
 use crate::call::CallError;
 
 /// A foreign object is not watched, so its going is found out by looking.
-const NAME_CONFLICT: Duration = Duration::from_secs(30);
+pub(crate) const NAME_CONFLICT: Duration = Duration::from_secs(30);
 /// What the API server refuses may be a quota, which others free.
 const REFUSED: Duration = Duration::from_secs(60);
 /// An object on its way out needs a moment.

@@ -98,6 +98,15 @@ pub(crate) struct OperatorFlags {
     /// Milliseconds between two looks for idle pods.
     #[arg(long, env = "MUON_IDLE_TICK_MS", default_value_t = 1000, value_parser = value_parser!(u64).range(100..=60_000))]
     pub(crate) idle_tick_ms: u64,
+    /// Builds of Packages that run at once in a namespace; the others wait for their turn.
+    #[arg(long, env = "MUON_BUILDS_PER_NAMESPACE", default_value_t = 2, value_parser = value_parser!(u16).range(1..=1000))]
+    pub(crate) builds_per_namespace: u16,
+    /// Builds of a Package that came to a result, and whose Jobs and logs stay.
+    #[arg(long, env = "MUON_BUILDS_KEPT", default_value_t = 3, value_parser = value_parser!(u16).range(0..=100))]
+    pub(crate) builds_kept: u16,
+    /// Builds of a Package that failed, and whose Jobs and logs stay.
+    #[arg(long, env = "MUON_FAILED_BUILDS_KEPT", default_value_t = 3, value_parser = value_parser!(u16).range(0..=100))]
+    pub(crate) failed_builds_kept: u16,
 }
 
 /// What an agent takes at most: an archive above it would be stored and never loaded.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
-use muon_reconcile::Settings;
 use muon_reconcile::fetch::Rules;
+use muon_reconcile::{History, Settings};
 
 use crate::admin;
 use crate::error::Error;
@@ -57,6 +57,8 @@ fn settings(flags: &OperatorFlags) -> Settings {
         concurrency: flags.concurrency,
         sweep_every: Duration::from_secs(flags.sweep_seconds),
         idle_tick: Duration::from_millis(flags.idle_tick_ms),
+        builds: flags.builds_per_namespace.into(),
+        build_history: History { complete: flags.builds_kept.into(), failed: flags.failed_builds_kept.into() },
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
     }
 }

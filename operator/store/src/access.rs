@@ -12,8 +12,14 @@ use crate::failure::StoreError;
 /// What a call wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
+    /// Read an archive.
     Read,
+    /// Write an archive.
     Write,
+    /// Remove an archive.
+    Remove,
+    /// Write down, or look up, what a build came to.
+    Remember,
 }
 
 fn order(verifier: &Verifier, headers: &HeaderMap) -> Result<Order, StoreError> {
@@ -40,9 +46,13 @@ pub(crate) fn check(
     digest: &Digest,
 ) -> Result<Granted, StoreError> {
     let (namespace, named, loads) = match (order(verifier, headers)?, deed) {
-        (Order::Put(put), Deed::Read | Deed::Write) => (put.namespace, put.digest, false),
+        (Order::Put(put), _) => (put.namespace, put.digest, false),
         (Order::Load(load), Deed::Read) => (load.namespace, load.digest, true),
-        (Order::Load(_), Deed::Write) | (Order::Peer(_) | Order::Keep(_), _) => {
+        (Order::Build(build), Deed::Read) => (build.namespace, build.source, false),
+        // Its name is its content: no other archive can be changed.
+        (Order::Build(build), Deed::Write) => (build.namespace, digest.as_str().to_owned(), false),
+        (Order::Build(build), Deed::Remember) => (build.namespace, build.key, false),
+        (Order::Load(_) | Order::Build(_) | Order::Peer(_) | Order::Keep(_), _) => {
             return Err(StoreError::Forbidden(digest.clone()));
         }
     };

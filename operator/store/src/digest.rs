@@ -8,6 +8,8 @@ use crate::failure::StoreError;
 
 /// Where all blobs lie: `packages/<namespace>/<two digits>/<64 digits>`.
 pub(crate) const BLOBS: &str = "packages";
+/// Where it is written what builds came to: `builds/<namespace>/<64 digits of the key>`.
+pub(crate) const BUILDS: &str = "builds";
 /// Where those lie that were found damaged.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -74,6 +76,11 @@ impl Name {
     /// Where it lies once it was found damaged.
     pub(crate) fn quarantine(&self) -> Path {
         Path::from_iter([QUARANTINE, &self.namespace, self.digest.hex()])
+    }
+
+    /// Where it is written what the build with this key came to.
+    pub(crate) fn build(&self) -> Path {
+        Path::from_iter([BUILDS, &self.namespace, self.digest.hex()])
     }
 }
 

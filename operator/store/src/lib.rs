@@ -25,12 +25,15 @@
 //! | `DELETE /v1/blobs/<digest>` | 204, also when it was not there |
 //! | `POST /v1/sweep` | 200, what is not in use is deleted, or waits; what of it is not here |
 //! | `POST /v1/lost` | 200, what could not be given since the last such call |
+//! | `PUT /v1/builds/<key>`, a digest in the body | 201 written down, 404 when that blob is not here |
+//! | `GET /v1/builds/<key>` | 200 and the digest, 404 |
 //!
 //! `/healthz`, `/readyz` and `/metrics` belong to the process that serves this: see [`Store::ready`] and
 //! [`Store::register`].
 
 mod access;
 mod blobs;
+mod builds;
 mod cache;
 mod digest;
 mod download;

@@ -37,6 +37,7 @@ pub fn router(store: Store, verifier: Verifier) -> Router {
         .route("/v1/blobs/{digest}", get(read).head(size).put(write).delete(remove))
         .route("/v1/sweep", post(sweep).layer(DefaultBodyLimit::max(MAX_SWEEP)))
         .route("/v1/lost", post(lost))
+        .route("/v1/builds/{key}", get(recall).put(remember))
         .method_not_allowed_fallback(|| async { nothing(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed") })
         .fallback(|| async { nothing(StatusCode::NOT_FOUND, "NotFound") })
         .layer(middleware::from_fn_with_state(served.clone(), count))
@@ -44,7 +45,8 @@ pub fn router(store: Store, verifier: Verifier) -> Router {
 }
 
 fn nothing(status: StatusCode, reason: &str) -> Response {
-    let message = "the store knows GET, HEAD, PUT and DELETE of /v1/blobs/<digest>, and POST of /v1/sweep and /v1/lost"
+    let message = "the store knows GET, HEAD, PUT and DELETE of /v1/blobs/<digest>, GET and PUT of /v1/builds/<key>, and POST of \
+                   /v1/sweep and /v1/lost"
         .to_owned();
     (status, Json(failure(reason, message))).into_response()
 }
@@ -112,7 +114,7 @@ async fn write(
 }
 
 async fn remove(State(served): Call, Path(digest): Path<String>, headers: HeaderMap) -> Result<StatusCode, StoreError> {
-    let Granted { name, .. } = served.admit(&headers, Deed::Write, &digest)?;
+    let Granted { name, .. } = served.admit(&headers, Deed::Remove, &digest)?;
     served.store.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,6 +136,22 @@ async fn sweep(State(served): Call, headers: HeaderMap, body: Bytes) -> Result<J
 async fn lost(State(served): Call, headers: HeaderMap, body: Bytes) -> Result<Json<LostReply>, StoreError> {
     access::check_keep(&served.verifier, &headers, &body)?;
     Ok(Json(LostReply { instance: served.store.instance.to_string(), lost: served.store.take_lost() }))
+}
+
+async fn recall(State(served): Call, Path(key): Path<String>, headers: HeaderMap) -> Result<String, StoreError> {
+    let Granted { name, .. } = served.admit(&headers, Deed::Remember, &key)?;
+    Ok(served.store.recall(&name).await?.to_string())
+}
+
+async fn remember(
+    State(served): Call,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    digest: String,
+) -> Result<StatusCode, StoreError> {
+    let Granted { name, .. } = served.admit(&headers, Deed::Remember, &key)?;
+    served.store.remember_build(&name, &Digest::parse(digest.trim())?).await?;
+    Ok(StatusCode::CREATED)
 }
 
 fn blob(size: u64, body: Body) -> Response {

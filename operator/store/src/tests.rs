@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use super::*;
 
 const DEMO: &str = "demo";
+mod builds;
 
 struct Service {
     dir: tempfile::TempDir,

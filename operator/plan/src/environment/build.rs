@@ -17,6 +17,7 @@ pub fn build(valid: &Valid, replicas: i32) -> Resources {
     Resources {
         pool: pool(valid, replicas),
         network_policy: network_policy(valid),
+        build_policy: valid.builds.then(|| build_policy(valid)),
         disruption_budget: (valid.min >= 2).then(|| disruption_budget(valid)),
     }
 }
@@ -72,6 +73,26 @@ fn network_policy(valid: &Valid) -> NetworkPolicy {
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(vec![NetworkPolicyIngressRule { from: Some(vec![proxies]), ports: None }]),
             egress: None,
+        }),
+    }
+}
+
+/// Name of the policy of an Environment's builds.
+pub fn build_policy_name(environment: &str) -> String {
+    format!("{environment}-builds")
+}
+
+/// Builds serve nobody.
+fn build_policy(valid: &Valid) -> NetworkPolicy {
+    let environment = &valid.owner.name;
+    let name = build_policy_name(environment);
+    let builds = meta::labels([(words::BUILDER, environment.as_str())]);
+    NetworkPolicy {
+        metadata: meta::child(&valid.owner, &name, Component::Build, BTreeMap::new()),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector { match_labels: Some(builds), match_expressions: None }),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ..NetworkPolicySpec::default()
         }),
     }
 }

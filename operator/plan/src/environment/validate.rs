@@ -29,6 +29,7 @@ pub fn validate(observed: &Observed, settings: &Settings) -> Result<Valid, Inval
         min: spec.pool.min,
         max: spec.pool.max.max(spec.pool.min),
         system: settings.namespace.clone(),
+        builds: spec.builder.is_some(),
         owner,
     })
 }

@@ -1,24 +1,40 @@
 //! What is said of a Package.
 
-use muon_crds::{ConditionType, PackageStatus};
+use muon_crds::{Condition, ConditionType, PackageStatus};
 
-use super::{Observed, Stored};
-use crate::conditions::{self, no, yes};
-use crate::finding::{Invalid, Report};
+use super::{Observed, Progress, Stored};
+use crate::conditions::{self, Said, no, yes};
+use crate::finding::{Invalid, Note, NoteType, Report};
 
-/// The status after a visit that ended with `outcome`. While a new content is not stored, the digest stays the one
-/// that is: functions go on with it.
-pub fn report(observed: &Observed, outcome: Result<&Stored, &Invalid>, now: &str) -> Report<PackageStatus> {
+/// An Event holds this much of a message.
+const MAX_NOTE: usize = 1000;
+const STORED: &str = "the archive is in the store";
+const BUILT: &str = "what was built of the source is in the store";
+
+/// The status after a visit that came as far as `progress` and ended with `outcome`. While a new content is not stored, or
+/// not built, the digest stays the one that is: functions go on with it.
+pub fn report(
+    observed: &Observed,
+    progress: &Progress,
+    outcome: Result<&Stored, &Invalid>,
+    now: &str,
+) -> Report<PackageStatus> {
     let old = observed.object.status.clone().unwrap_or_default();
-    let message = "the archive is in the store";
-    let mut said = conditions::summary(outcome.err(), "Stored", message);
+    let is_built = observed.object.spec.build.is_some();
+    let (reason, message) = if is_built { ("Built", BUILT) } else { ("Stored", STORED) };
+    let mut said = conditions::summary(outcome.err(), reason, message);
     said.push(match outcome {
-        Ok(_) => yes(ConditionType::Stored, "Stored", message),
-        Err(invalid) => no(ConditionType::Stored, invalid.reason, invalid.message.clone()),
+        Err(invalid) if progress.source.is_none() => no(ConditionType::Stored, invalid.reason, invalid.message.clone()),
+        _ => yes(ConditionType::Stored, "Stored", STORED),
     });
+    if is_built {
+        said.extend(built(&old.conditions, outcome));
+    }
     let generation = observed.object.metadata.generation;
     let conditions = conditions::merge(&old.conditions, said, generation, now);
-    let mut notes = conditions::notes(&old.conditions, &conditions, "Store");
+    let action = if is_built { "Build" } else { "Store" };
+    let mut notes = conditions::notes(&old.conditions, &conditions, action);
+    notes.iter_mut().for_each(|note| note.message = brief(&note.message));
     let (digest, size_bytes) = match outcome {
         Ok(stored) => (Some(stored.digest.clone()), Some(stored.size_bytes)),
         Err(_) => (old.digest.clone(), old.size_bytes),
@@ -27,12 +43,55 @@ pub fn report(observed: &Observed, outcome: Result<&Stored, &Invalid>, now: &str
         && stored.digest != *before
         && notes.is_empty()
     {
-        notes.push(crate::Note {
-            type_: crate::NoteType::Normal,
-            reason: "Stored".to_owned(),
-            action: "Store",
-            message: format!("the content changed: {}", stored.digest),
-        });
+        let message = format!("the content changed: {}", stored.digest);
+        notes.push(Note { type_: NoteType::Normal, reason: reason.to_owned(), action, message });
     }
-    Report { status: PackageStatus { observed_generation: generation, conditions, digest, size_bytes }, notes }
+    let source = progress.source.as_ref().map(|source| source.digest.clone());
+    let status = PackageStatus {
+        observed_generation: generation,
+        conditions,
+        digest,
+        size_bytes,
+        source_digest: source.or(old.source_digest).filter(|_| is_built),
+        build: progress.build.clone().or(old.build).filter(|_| is_built),
+    };
+    Report { status, notes }
+}
+
+fn built(old: &[Condition], outcome: Result<&Stored, &Invalid>) -> Option<Said> {
+    match outcome {
+        Ok(_) => Some(yes(ConditionType::Built, "Built", BUILT)),
+        Err(invalid) if invalid.condition == ConditionType::Built => {
+            Some(no(ConditionType::Built, invalid.reason, invalid.message.clone()))
+        }
+        Err(_) => conditions::again(old, ConditionType::Built),
+    }
+}
+
+/// A message that fits an Event: its first line and its end. Of a log, the end says what is wrong.
+fn brief(message: &str) -> String {
+    if message.len() <= MAX_NOTE {
+        return message.to_owned();
+    }
+    let (first, rest) = message.split_once('\n').unwrap_or(("", message));
+    let room = MAX_NOTE.saturating_sub(first.len() + "\n…".len());
+    let from = (rest.len() - room.min(rest.len())..=rest.len()).find(|from| rest.is_char_boundary(*from));
+    format!("{first}\n…{}", &rest[from.unwrap_or(rest.len())..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_has_the_end_of_a_long_log() {
+        let long = format!("it failed\n{}äline 3: error", "x\n".repeat(900));
+        let text = brief(&long);
+        assert!(
+            text.len() <= MAX_NOTE && text.starts_with("it failed\n…") && text.ends_with("line 3: error"),
+            "{text}"
+        );
+        assert!(brief(&"ä".repeat(900)).len() <= MAX_NOTE);
+        assert_eq!(brief("short"), "short");
+    }
 }

@@ -9,14 +9,7 @@ use crate::pack;
 
 /// Checks that the source is one that is supported, and can be packed.
 pub fn validate(observed: &Observed) -> Result<Valid, Invalid> {
-    let spec = &observed.object.spec;
-    if spec.build.is_some() {
-        return Err(stalled(
-            "BuildNotSupported",
-            "spec.build: building from source is not supported yet; remove it and give files or an archive that run as they are",
-        ));
-    }
-    validate_source(&spec.source)
+    validate_source(&observed.object.spec.source)
 }
 
 fn validate_source(source: &Source) -> Result<Valid, Invalid> {

@@ -1,7 +1,7 @@
 //! One case of each kind: the whole way from what was observed to objects and status.
 
 use kube::Resource;
-use muon_plan::{Invalid, environment, function, gateway, http_trigger, package};
+use muon_plan::{Invalid, builds, environment, function, gateway, http_trigger, package};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -20,6 +20,13 @@ struct Applying {
     refused: Option<String>,
     /// What the store confirmed (Package).
     stored: Option<package::Stored>,
+    /// What was built (Package).
+    built: Option<package::Stored>,
+    /// The build's Job, and the step of its pod that failed (Package).
+    job: Option<builds::SeenJob>,
+    step: Option<builds::SeenStep>,
+    /// As many builds run as may (Package).
+    crowded: bool,
 }
 
 impl Applying {
@@ -79,28 +86,34 @@ pub fn environment(text: &str) -> Value {
     let Input { mut observed, .. } = read::<environment::Observed>(&text);
     complete(&mut observed.object);
     let sizes = environment::pool_size(&observed, &valid);
-    let environment::Resources { pool, network_policy, disruption_budget } = environment::build(&valid, sizes.replicas);
+    let environment::Resources { pool, network_policy, build_policy, disruption_budget } =
+        environment::build(&valid, sizes.replicas);
     let report = match applying.invalid() {
         Some(invalid) => environment::report(&observed, Err(&invalid), NOW),
         None => environment::report(&observed, Ok(&valid), NOW),
     };
-    json!({
-        "sizes": sizes,
-        "resources": {
-            "pool": typed(&pool),
-            "networkPolicy": typed(&network_policy),
-            "disruptionBudget": optional(disruption_budget.as_ref()),
-        },
-        "report": report,
-    })
+    let mut resources = json!({
+        "pool": typed(&pool),
+        "networkPolicy": typed(&network_policy),
+        "disruptionBudget": optional(disruption_budget.as_ref()),
+    });
+    if let Some(policy) = &build_policy {
+        resources["buildPolicy"] = typed(policy);
+    }
+    json!({"sizes": sizes, "resources": resources, "report": report})
 }
 
 pub fn package(text: &str) -> Value {
     let Input { mut observed, applying } = read::<package::Observed>(text);
     complete(&mut observed.object);
+    observed.environment.iter_mut().for_each(complete);
+    let mut progress = package::Progress::default();
     let valid = match package::validate(&observed) {
         Ok(valid) => valid,
-        Err(invalid) => return json!({"report": package::report(&observed, Err(&invalid), NOW), "invalid": invalid}),
+        Err(invalid) => {
+            let report = package::report(&observed, &progress, Err(&invalid), NOW);
+            return json!({"report": report, "invalid": invalid});
+        }
     };
     let resources = package::build(&valid);
     let (content, size) = match &resources.content {
@@ -109,11 +122,44 @@ pub fn package(text: &str) -> Value {
     };
     let stored =
         applying.stored.clone().unwrap_or(package::Stored { digest: resources.digest.clone(), size_bytes: size });
-    let report = match applying.invalid() {
-        Some(invalid) => package::report(&observed, Err(&invalid), NOW),
-        None => package::report(&observed, Ok(&stored), NOW),
+    if let Some(invalid) = applying.invalid() {
+        let report = package::report(&observed, &progress, Err(&invalid), NOW);
+        return json!({"resources": {"digest": resources.digest, "content": content}, "report": report});
+    }
+    progress.source = Some(stored.clone());
+    let (job, outcome) = match &observed.object.spec.build {
+        Some(_) => built(&observed, &stored, &applying, &mut progress),
+        None => (Value::Null, Ok(stored)),
     };
-    json!({"resources": {"digest": resources.digest, "content": content}, "report": report})
+    let report = package::report(&observed, &progress, outcome.as_ref(), NOW);
+    let mut resources = json!({"digest": resources.digest, "content": content});
+    if !job.is_null() {
+        resources["job"] = job;
+    }
+    json!({"resources": resources, "report": report})
+}
+
+/// The build of a Package whose source is stored: its Job, and what it came to.
+fn built(
+    observed: &package::Observed,
+    source: &package::Stored,
+    applying: &Applying,
+    progress: &mut package::Progress,
+) -> (Value, Result<package::Stored, Invalid>) {
+    let valid = match builds::validate(observed, &source.digest, &settings()) {
+        Ok(valid) => valid,
+        Err(invalid) => return (Value::Null, Err(invalid)),
+    };
+    progress.build = Some(valid.status());
+    let outcome = match (&applying.built, applying.job.as_ref().map(|job| &job.phase)) {
+        (Some(built), _) => Ok(built.clone()),
+        (None, Some(builds::Phase::Failed { reason, message })) => {
+            Err(builds::failure(&valid, reason, message, applying.step.as_ref()))
+        }
+        (None, _) if applying.crowded => Err(valid.waiting(2)),
+        (None, _) => Err(valid.building(None)),
+    };
+    (typed(&builds::job(&valid, "signed-order")), outcome)
 }
 
 pub fn function(text: &str) -> Value {

@@ -54,6 +54,14 @@ fn object(value: &Value, case: &str) {
         let own = meta["labels"]["muon.dev/mode"] == "deployment";
         assert_eq!(pod["initContainers"].is_null(), own, "{what}");
     }
+    if kind == "Job" {
+        let template = &value["spec"]["template"];
+        restricted(&template["spec"], &what);
+        assert_eq!(template["spec"]["restartPolicy"], "Never", "{what}");
+        // It is nobody's pod: no proxy sends it anything, no Environment counts it.
+        assert!(template["metadata"]["labels"]["muon.dev/environment"].is_null(), "{what}");
+        no_order_for_the_builder(&template["spec"], &what);
+    }
 }
 
 /// The API server refuses a Deployment whose template its own selector does not match.
@@ -93,17 +101,24 @@ fn restricted(pod: &Value, what: &str) {
     }
     let all = [&pod["initContainers"], &pod["containers"]];
     let containers: Vec<&Value> = all.into_iter().flat_map(|list| list.as_array().into_iter().flatten()).collect();
-    assert_eq!(containers.len(), 2, "{what}");
+    assert!(containers.len() == 2 || containers.len() == 3, "{what}");
     for container in containers {
         let what = format!("{what}: container {}", container["name"]);
         let security = &container["securityContext"];
         assert_eq!(security["allowPrivilegeEscalation"], false, "{what}");
         assert_eq!(security["capabilities"], serde_json::json!({"drop": ["ALL"]}), "{what}");
         assert!(security["privileged"].is_null() && security["runAsUser"].is_null(), "{what}");
-        for port in container["ports"].as_array().unwrap() {
+        for port in container["ports"].as_array().into_iter().flatten() {
             assert!(port["hostPort"].is_null(), "{what}");
         }
     }
+}
+
+/// What a builder runs was written by others: it must not see what opens the store.
+fn no_order_for_the_builder(pod: &Value, what: &str) {
+    let containers = pod["initContainers"].as_array().unwrap();
+    let builder = containers.iter().find(|container| container["name"] == "build").unwrap();
+    assert!(!builder.to_string().contains("MUON_"), "{what}");
 }
 
 /// Every status is one that kstatus and `kubectl wait` can read.

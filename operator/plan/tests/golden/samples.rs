@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use k8s_openapi::api::core::v1::ConfigMap;
 use muon_crds::{ConditionType, Environment, Function, HTTPTrigger, Package, PackageSpec, names};
 use muon_plan::http_trigger::Selected;
-use muon_plan::{environment, function, http_trigger, package};
+use muon_plan::{builds, environment, function, http_trigger, package};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -71,13 +71,19 @@ fn run(documents: &[Value]) -> Value {
     json!({"functions": outs, "triggers": routes})
 }
 
-/// The Package as it is once the store has its archive.
+/// The Package as it is once the store has its archive, or what was built of it.
 fn stored(mut object: Package) -> Package {
     complete(&mut object);
-    let observed = package::Observed { object: object.clone() };
+    let environment = Some(environment(&object.spec.environment));
+    let observed = package::Observed { object: object.clone(), environment };
     let resources = package::build(&package::validate(&observed).unwrap());
-    let stored = package::Stored { digest: resources.digest, size_bytes: 4096 };
-    object.status = Some(package::report(&observed, Ok(&stored), NOW).status);
+    let source = package::Stored { digest: resources.digest, size_bytes: 4096 };
+    let build = object.spec.build.as_ref();
+    let build = build.map(|_| builds::validate(&observed, &source.digest, &settings()).unwrap().status());
+    let digest = build.as_ref().map_or_else(|| source.digest.clone(), |build| names::digest(build.key.as_bytes()));
+    let result = package::Stored { digest, size_bytes: 8192 };
+    let progress = package::Progress { source: Some(source), build };
+    object.status = Some(package::report(&observed, &progress, Ok(&result), NOW).status);
     object
 }
 
