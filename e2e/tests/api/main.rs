@@ -9,6 +9,7 @@ mod conflicts;
 mod env;
 mod healing;
 mod installation;
+mod leadership;
 mod pool_pod;
 mod reserves;
 mod resync;

@@ -30,6 +30,7 @@ pub mod gateways;
 pub mod held;
 pub mod http_trigger;
 pub mod keeper;
+pub mod leadership;
 pub mod links;
 pub mod metrics;
 #[cfg(test)]

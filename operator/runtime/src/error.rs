@@ -19,8 +19,8 @@ pub(crate) enum Error {
     KeyFile { path: PathBuf, source: std::io::Error },
     #[error("the order key in {path} is of no use: {source}")]
     Key { path: PathBuf, source: muon_order::Refused },
-    #[error("the lease {0}")]
-    Lease(#[from] kube_lease_manager::LeaseManagerError),
+    #[error(transparent)]
+    Leadership(#[from] muon_reconcile::leadership::LeadershipError),
     #[error("cannot open the store at {path}: {message}; is it a directory that uid 65532 may write?")]
     Store { path: PathBuf, message: String },
     #[error("the metrics cannot be registered: {0}")]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
-use kube_lease_manager::LeaseManagerBuilder;
 use muon_reconcile::fetch::Rules;
+use muon_reconcile::leadership::Candidate;
 use muon_reconcile::{History, Settings};
 
 use crate::admin;
@@ -27,18 +27,18 @@ pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
     let ready: admin::Ready = Arc::new(|| async { Ok(()) }.boxed());
     let probed = tokio::spawn(admin::serve(probes, registry.clone(), ready, shutdown.clone().requested()));
 
-    let manager = LeaseManagerBuilder::new(client.clone(), LEASE)
-        .with_namespace(&flags.identity.namespace)
-        .with_identity(&flags.identity.pod_name)
-        .with_duration(flags.lease_seconds)
-        .with_grace(flags.lease_seconds / 3)
-        .build()
-        .await?;
-    let (leader, lease) = manager.watch().await;
+    let candidate = Candidate {
+        client: client.clone(),
+        namespace: flags.identity.namespace.clone(),
+        name: LEASE.to_owned(),
+        identity: flags.identity.pod_name.clone(),
+        seconds: flags.lease_seconds,
+    };
+    let (leader, lease) = candidate.campaign().await?;
     let result = muon_reconcile::run(client, settings(&flags), leader, &registry, shutdown.requested()).await;
-    // The last receiver is gone with `run`: the manager gives the lease back, and the other replica need not wait.
+    // The last receiver is gone with `run`: the lease is given back, and the other replica need not wait.
     match lease.await {
-        Ok(Ok(_)) => {}
+        Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
         Err(error) => tracing::warn!(%error, "the lease's task ended"),
     }
