@@ -24,7 +24,7 @@ def collect(instance: Instance, logs: Path) -> None:
     for name, question in QUESTIONS.items():
         try:
             answer = kubectl(*question)
-        except Failure as failure:
+        except (Failure, OSError) as failure:  # A cluster that never came up has not even its kubectl.
             answer = f"{failure}\n"
         (folder / name).write_text(answer)
     for source in (instance.logs, instance.state / "pod-logs"):
