@@ -40,8 +40,9 @@ def build_images(names: Iterable[str]) -> dict[str, images.Image]:
         binaries |= products.rust_binaries()
     if "local/traefik" in names:
         binaries["traefik"] = products.traefik()
-    if "muon-launcher" in (images.recipe_of(name).binary for name in names):
-        binaries["muon-launcher"] = products.launcher()
+    wanted = {images.recipe_of(name).binary for name in names}
+    for program in wanted & products.RUNTIMES.keys():
+        binaries[program] = products.runtime(program)
     with Step("building images") as step:
         return images.build(cache.root(), binaries, step.note, names)
 

@@ -59,7 +59,11 @@ RECIPES = (
     Recipe("muon/muon", IMAGES / "muon", binary="muon"),
 )
 # The programs that images of Environments hold, where a language has one of its own.
-ENVIRONMENT_PROGRAMS: Mapping[str, str] = {"muon/go": "muon-launcher", "muon/rust": "muon-launcher"}
+ENVIRONMENT_PROGRAMS: Mapping[str, str] = {
+    "muon/binary": "muon-binary",
+    "muon/go": "muon-launcher",
+    "muon/rust": "muon-launcher",
+}
 ENVIRONMENT_RECIPES = tuple(
     Recipe(name, folder, binary=ENVIRONMENT_PROGRAMS.get(name))
     for name, folder in environments.image_folders(environments.known()).items()
@@ -75,7 +79,7 @@ def names_with(chosen: Iterable[str]) -> tuple[str, ...]:
 NAMES = names_with(environments.DEFAULT)
 
 # What no installation needs.
-TEST_RECIPES = (Recipe("e2e/foreign", CLONE / "e2e" / "images" / "foreign"),)
+TEST_RECIPES = tuple(Recipe(f"e2e/{name}", CLONE / "e2e" / "images" / name) for name in ("foreign", "stubborn"))
 TEST_NAMES = tuple(recipe.name for recipe in TEST_RECIPES)
 
 

@@ -58,9 +58,16 @@ def traefik() -> Path:
     return _go_program(SOURCES / "traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
 
 
-def launcher() -> Path:
-    """The runtime of functions that are programs."""
-    return _go_program(CLONE / "config" / "environments" / "launcher", "muon-launcher", ".", {})
+# The runtimes that are programs themselves, by the folders of their sources.
+RUNTIMES = {
+    "muon-binary": CLONE / "config" / "environments" / "binary" / "runtime",
+    "muon-launcher": CLONE / "config" / "environments" / "launcher",
+}
+
+
+def runtime(name: str) -> Path:
+    """One of these runtimes."""
+    return _go_program(RUNTIMES[name], name, ".", {})
 
 
 def _go_program(source: Path, name: str, package: str, stamps: dict[str, str]) -> Path:

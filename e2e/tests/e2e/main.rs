@@ -10,6 +10,7 @@ mod foreign;
 mod idle;
 mod kept;
 mod kills;
+mod languages;
 mod ownership;
 mod pools;
 mod reserves;

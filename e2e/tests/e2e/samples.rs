@@ -67,7 +67,7 @@ impl Expect {
 }
 
 /// The samples' hosts, moved aside: whoever has the samples installed as they are keeps their routes.
-fn aside(text: &str) -> String {
+pub fn aside(text: &str) -> String {
     text.replace(".example.com", ".samples.example")
 }
 
@@ -77,6 +77,14 @@ async fn check(folder: &str, environments: &[&str]) {
     for environment in environments {
         scene.environment(environment, json!({"min": 2, "max": 4})).await;
     }
+    check_in(&scene, folder).await;
+    let kept: Vec<String> = environments.iter().map(|name| format!("{name}-pool")).collect();
+    scene.nothing_left(|name| kept.iter().any(|kept| name.contains(kept.as_str())) || name.contains("Policy")).await;
+    scene.close().await;
+}
+
+/// Applies the sample, calls it as its check says, and deletes it.
+pub async fn check_in(scene: &Scene, folder: &str) {
     let path = repository().join("samples").join(folder);
     let manifests = manifests(&path);
     let objects: Vec<DynamicObject> = documents(&manifests).iter().map(|document| document.object()).collect();
@@ -104,22 +112,16 @@ async fn check(folder: &str, environments: &[&str]) {
     ]);
     assert!(waited.lines().count() >= 2, "{waited}");
 
-    call(&scene, folder, &path, &objects).await;
+    call(scene, folder, &path, &objects).await;
 
     scene.cluster.kubectl_ok(&["delete", "-n", &scene.namespace, "--wait=true", "--timeout=60s", "-f", &file]);
-    let kept: Vec<String> = environments.iter().map(|name| format!("{name}-pool")).collect();
-    scene.nothing_left(|name| kept.iter().any(|kept| name.contains(kept.as_str())) || name.contains("Policy")).await;
-    scene.close().await;
 }
 
 async fn call(scene: &Scene, folder: &str, path: &Path, objects: &[DynamicObject]) {
     let host = format!("{folder}.samples.example");
     let route = Route::new(&scene.cluster.ingress, &host);
     reach(&route, objects).await;
-    let steps = std::fs::read_to_string(path.join("test/check.yaml")).expect("the sample has a check");
-    let steps: Vec<Step> = serde_yaml::from_str(&steps).expect("the check is in the form of samples/README.md");
-    assert!(!steps.is_empty());
-    for step in &steps {
+    for step in &steps_of(path) {
         let mut met = vec![0; step.expect_any.len()];
         for _ in 0..step.repeat {
             let method = step.request.method.parse().expect("a method");
@@ -140,9 +142,23 @@ async fn call(scene: &Scene, folder: &str, path: &Path, objects: &[DynamicObject
     }
 }
 
+fn steps_of(sample: &Path) -> Vec<Step> {
+    let steps = std::fs::read_to_string(sample.join("test/check.yaml")).expect("the sample has a check");
+    let steps: Vec<Step> = serde_yaml::from_str(&steps).expect("the check is in the form of samples/README.md");
+    assert!(!steps.is_empty());
+    steps
+}
+
+/// What the check of a sample of broken code says of the answer at a path: its status, and the words that tell the error.
+pub fn told_at(sample: &Path, path: &str) -> (u16, String) {
+    let step = steps_of(sample).into_iter().find(|step| step.request.path == path);
+    let expect = step.and_then(|step| step.expect).expect("the check has the path");
+    (expect.status, expect.body_contains.expect("the check has words of the error"))
+}
+
 /// Until the Ingress controller, which reads Ingresses at its own pace, has every path of the sample: it answers 404
 /// in plain words of its own until then. PATCH starts nothing: no sample has it.
-async fn reach(route: &Route, objects: &[DynamicObject]) {
+pub async fn reach(route: &Route, objects: &[DynamicObject]) {
     for object in objects.iter().filter(|object| object.types.as_ref().is_some_and(|types| types.kind == "HTTPTrigger"))
     {
         let spec = &object.data["spec"];

@@ -91,7 +91,7 @@ class Keys(ImagesTest):
         with self.assertRaisesRegex(Failure, "needs the program traefik"):
             self.build("local/traefik")
         with self.assertRaisesRegex(Failure, "there is no image"):
-            self.build("muon/ruby")
+            self.build("muon/cobol")
 
     def test_old_archives_go_and_the_latest_stay(self):
         last = None

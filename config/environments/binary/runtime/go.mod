@@ -1,0 +1,3 @@
+module muon.dev/binary
+
+go 1.23
