@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import cache, counts, diagnostics, environments, images, imports, install, lifecycle, prerequisites, products, runtimes
 from .bringup import bring_up, build_images, write_status
+from .conformance import verdicts
 from .counts import Counts
 from .failure import Failure
 from .instance import CLONE, Instance
@@ -50,6 +51,7 @@ class Phases:
             Phase("runtimes", "the runtimes of the languages", self.runtimes),
             Phase("api", "against a real API server", self.api),
             Phase("images", "programs and images", self.images),
+            Phase("conformance", "images that keep the contracts, and one that does not", self.conformance, needs=("images",)),
             Phase("install", "hack/up on a cluster of somebody else's", self.install, needs=("images",)),
             Phase("cluster", "a cluster with Muon installed", self.cluster, needs=("images",)),
             Phase("e2e", "through the Ingress of that cluster", self.e2e, needs=("cluster",)),
@@ -103,6 +105,17 @@ class Phases:
         products.coredns()
         build_images(images.ALL_NAMES + images.TEST_NAMES)
         return Counts(passed=1)
+
+    def conformance(self, report: Report) -> Counts:
+        """hack/conformance finds what is known of our images and of somebody else's."""
+        if self.only and self.only not in "conformance":
+            return Counts()
+        prerequisites.require_root()
+        names = dict.fromkeys(image for image, *_ in verdicts.CASES)
+        found = verdicts.check(build_images(names), report.log, report.step)
+        if found.failed:
+            report.blamed.append(report.log)
+        return found
 
     def install(self, report: Report) -> Counts:
         """On an instance that is there for nothing else."""

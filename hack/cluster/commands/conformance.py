@@ -1,0 +1,83 @@
+"""hack/conformance: whether an image speaks the contracts, seen by running it."""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import cache, images, prerequisites
+from ..bringup import build_images
+from ..conformance import builder, checks, probes
+from ..conformance.checks import Package, Subject
+from ..conformance.container import unpacked
+from ..conformance.report import Report
+from ..failure import Failure
+from ..progress import Step
+from ..shell import logged
+
+
+def main() -> int:
+    """Prints the report; the exit code says whether the image conforms."""
+    options = _parser().parse_args()
+    prerequisites.require_root()
+    prerequisites.install_packages(("runc", "iproute2", "skopeo"))
+    report = examine(options.image, options)
+    print(report.as_json() if options.output == "json" else report.as_text())
+    return 0 if report.conforms else 1
+
+
+def examine(image: str, options: argparse.Namespace) -> Report:
+    """Runs every check."""
+    package = _package(image, options)
+    with archive_of(image) as archive, unpacked(archive) as opened:
+        subject = Subject(opened, options.port, package)
+        with subject, Step(f"examining {image}") as step:
+            findings = checks.run(subject, step.note)
+        if options.builder:
+            if package is None or not options.command:
+                raise Failure("a builder needs something to build (--package, --entrypoint) and its command (--command)")
+            with archive_of(options.builder) as other, unpacked(other) as made, Step(f"examining {options.builder}") as step:
+                source = Package(options.source or package.folder, package.entrypoint, package.is_probe, package.expected)
+                findings += builder.run(builder.Build(made, options.command.split(), source, subject), step.note)
+    return Report(image, findings)
+
+
+@contextmanager
+def archive_of(image: str) -> Iterator[Path]:
+    """An image's archive: of ours, built; a file, as it is; anything else, from its registry."""
+    if image in images.ALL_NAMES + images.TEST_NAMES:
+        yield build_images([image])[image].archive
+    elif Path(image).is_file():
+        yield Path(image)
+    else:
+        with tempfile.TemporaryDirectory(prefix="muon-conformance-") as folder, Step(f"fetching {image}"):
+            archive = Path(folder) / "image.tar"
+            logged(["skopeo", "copy", f"docker://{image}", f"docker-archive:{archive}"], cache.root() / "logs" / "conformance-fetch.log")
+            yield archive
+
+
+def _package(image: str, options: argparse.Namespace) -> Package | None:
+    if options.package:
+        return Package(options.package, options.entrypoint, False, options.expect)
+    name = options.probe or image.removeprefix("muon/").removeprefix("e2e/").partition(":")[0]
+    return probes.package(name) if name in probes.ENTRYPOINTS else None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hack/conformance",
+        description="Runs an image as a pod of Muon would, and says which promises of the runtime contract it keeps. "
+        "It needs root and runc, no cluster and no Docker.",
+    )
+    parser.add_argument("image", metavar="IMAGE", help="an image of this repository (muon/php), a docker-archive, or a registry's reference")
+    parser.add_argument("--port", type=int, default=8888, help="where it listens (%(default)s)")
+    parser.add_argument("--package", type=Path, metavar="FOLDER", help="code for it; images of ours have theirs")
+    parser.add_argument("--entrypoint", default="", metavar="NAME", help="what is called in the package")
+    parser.add_argument("--expect", default="", metavar="TEXT", help="what GET / of the package answers, or a part of it")
+    parser.add_argument("--probe", choices=sorted(probes.ENTRYPOINTS), help="use our own code in this language instead")
+    parser.add_argument("--builder", metavar="IMAGE", help="examine this builder too: what it makes is loaded")
+    parser.add_argument("--command", metavar="WORDS", help="the builder's command, words apart")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="what the builder builds, if it is not the package")
+    parser.add_argument("-o", dest="output", choices=("text", "json"), default="text", help="how the report is printed")
+    return parser

@@ -1,0 +1,4 @@
+sub {
+    my ($method, $path, $body) = @_;
+    return (200, $path eq '/env' ? $ENV{PROBE} // '' : "$method $path $body");
+}
