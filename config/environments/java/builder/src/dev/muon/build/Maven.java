@@ -28,7 +28,7 @@ final class Maven {
         Path place = repository.resolve("dev/muon/muon-function/1");
         Trees.copyFile(api.resolve("muon-function.jar"), place.resolve("muon-function-1.jar"));
         Trees.copyFile(api.resolve("muon-function.pom"), place.resolve("muon-function-1.pom"));
-        List<String> words = new ArrayList<>(List.of("mvn", "--batch-mode", "--no-transfer-progress", "--quiet",
+        List<String> words = new ArrayList<>(List.of("mvn", "--batch-mode", "--no-transfer-progress", "--quiet", "-Dstyle.color=never",
                 "-Dmaven.repo.local=" + repository.toAbsolutePath(), "-DskipTests"));
         if (Files.exists(SETTINGS)) {
             words.addAll(List.of("--settings", SETTINGS.toString()));
