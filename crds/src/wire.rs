@@ -184,8 +184,11 @@ pub struct LoadFailure {
     pub uid: String,
     /// Its revision.
     pub revision: String,
-    /// What the runtime said: the traceback's last lines.
+    /// What the runtime said: the traceback's last lines; or what is wrong with the archive.
     pub message: String,
+    /// One CamelCase word for it; empty from a proxy of an earlier release.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Who failed.

@@ -148,11 +148,13 @@ async fn api_failed_load_is_told() {
     let failure = LoadFailure {
         uid: ready.uid().unwrap(),
         revision,
-        message: "ModuleNotFoundError: No module named 'x'".to_owned(),
+        message: "the name \"../x\" leads outside the package".to_owned(),
+        reason: "ArchiveNameRefused".to_owned(),
     };
     Installation::shared().proxy_says(|activity| activity.failures.push(failure));
     let told = space.has::<Function>("broken", "Loaded=False", |it| is(it, ConditionType::Loaded, "False")).await;
-    assert!(says(&told, ConditionType::Loaded).is_some_and(|found| found.message.contains("ModuleNotFoundError")));
+    let found = says(&told, ConditionType::Loaded).expect("it was found");
+    assert!(found.reason == "ArchiveNameRefused" && found.message.contains("../x"), "{found:?}");
     assert!(is(&told, ConditionType::Ready, "False"), "{:?}", told.conditions());
 
     let mended = json!({"source": {"files": {"main.py": "def main(): return 1"}}});

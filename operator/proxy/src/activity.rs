@@ -76,6 +76,7 @@ impl Proxy {
                     uid: served.uid.to_string(),
                     revision: failure.revision.clone(),
                     message: failure.message.clone(),
+                    reason: failure.reason.clone(),
                 });
             }
         }

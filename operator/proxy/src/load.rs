@@ -22,8 +22,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// What a failed load means.
 enum Meaning {
-    /// The user's code or archive cannot be loaded, here or anywhere: who says so, and what.
-    Code(Component, String),
+    /// The user's code or archive cannot be loaded, here or anywhere: who says so, the word for it, and what.
+    Code(Component, String, String),
     /// This pod will never load it; another one may.
     Pod(String),
     /// The agent cannot be reached.
@@ -129,11 +129,11 @@ impl Proxy {
             return;
         };
         match meaning {
-            Meaning::Code(component, message) => {
+            Meaning::Code(component, reason, message) => {
                 metrics.loads_code.inc();
                 tracing::warn!(function = function.key(), %pod, %message, "the function's code cannot be loaded");
                 set_broken(inner, uid);
-                let refusal = self.remember(inner, function, component, message, now);
+                let refusal = self.remember(inner, function, component, (reason, message), now);
                 if inner.slots.good(now) == 0 {
                     served.refuse_all(inner, &refusal);
                 }
@@ -170,7 +170,7 @@ impl Proxy {
         inner: &mut Inner,
         function: &Function,
         by: Component,
-        message: String,
+        (reason, message): (String, String),
         now: Instant,
     ) -> Refusal {
         let revision = function.serving.as_ref().map(|serving| serving.revision.clone()).unwrap_or_default();
@@ -179,8 +179,14 @@ impl Proxy {
         let lasts = self.shared.config.failure_memory * 2u32.pow(times.min(5));
         let refusal =
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "LoadFailed", message.clone()).by(by).retry_after(lasts);
-        inner.failure =
-            Some(CodeFailure { revision, message, refusal: refusal.clone(), times: times + 1, until: now + lasts });
+        inner.failure = Some(CodeFailure {
+            revision,
+            reason,
+            message,
+            refusal: refusal.clone(),
+            times: times + 1,
+            until: now + lasts,
+        });
         refusal
     }
 }
@@ -199,9 +205,11 @@ fn meaning(error: CallError) -> Meaning {
         CallError::Status(_, status, body) => {
             let failure: Option<Failure> = serde_json::from_slice(&body).ok();
             let message = failure.as_ref().map_or(text, |failure| failure.message.clone());
-            match failure.map(|failure| failure.component) {
-                Some(by) if status == StatusCode::UNPROCESSABLE_ENTITY => Meaning::Code(by, message),
-                Some(by @ Component::Runtime) if status.is_client_error() => Meaning::Code(by, message),
+            match failure.map(|failure| (failure.component, failure.reason)) {
+                Some((by, reason)) if status == StatusCode::UNPROCESSABLE_ENTITY => Meaning::Code(by, reason, message),
+                Some((by @ Component::Runtime, reason)) if status.is_client_error() => {
+                    Meaning::Code(by, reason, message)
+                }
                 _ if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => Meaning::Pod(message),
                 _ => Meaning::Later(message),
             }

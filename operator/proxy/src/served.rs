@@ -95,6 +95,7 @@ pub(crate) struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct CodeFailure {
     pub(crate) revision: String,
+    pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) refusal: Refusal,
     pub(crate) times: u32,

@@ -168,6 +168,12 @@ fn trouble(observed: &Observed, serving: &Serving) -> Option<String> {
     of_pod.or_else(of_deployment)
 }
 
+/// A word that may stand as a reason. It comes from a pod, by way of a proxy: it is only taken when it looks like one.
+fn word(reason: &str) -> &str {
+    let fits = (1..=64).contains(&reason.len()) && reason.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if fits { reason } else { "ImportFailed" }
+}
+
 fn resolution(resolved: Result<&Resolved, &Invalid>, old: &[Condition]) -> Said {
     match resolved {
         Ok(_) => yes(ConditionType::Resolved, "Resolved", "all that it refers to is there"),
@@ -183,7 +189,7 @@ fn resolution(resolved: Result<&Resolved, &Invalid>, old: &[Condition]) -> Said 
 /// the revision is another.
 fn loaded(observed: &Observed, wanted: &Serving) -> Said {
     if let Some(failure) = observed.failure.as_ref().filter(|failure| failure.revision == wanted.revision) {
-        return no(ConditionType::Loaded, "ImportFailed", failure.message.clone());
+        return no(ConditionType::Loaded, word(&failure.reason), failure.message.clone());
     }
     if observed.pods.iter().any(|used| serves(used, &wanted.revision) && has_loaded(used)) {
         return yes(ConditionType::Loaded, "Loaded", "a pod has loaded the code");

@@ -38,6 +38,7 @@ async fn code_that_cannot_be_imported_is_told_with_the_runtimes_words_and_rememb
     assert!(activity.seq > before);
     assert_eq!(activity.failures[0].uid, "uid-bad");
     assert!(activity.failures[0].message.contains("NameError"));
+    assert_eq!(activity.failures[0].reason, "Test", "the word is the agent's");
     assert!(activity.pods.iter().any(|pod| pod.uid == "uid-bad-1" && pod.broken));
 }
 

@@ -96,7 +96,12 @@ fn more_demand_and_news_of_failures_wake_their_function_once() {
     let more = Activity { functions: vec![function("f", 1, 3)], ..seen(1) };
     assert_eq!(board.record("a", more).uids, ["f"]);
     assert!(board.record("a", asked.clone()).uids.is_empty(), "less demand is the idle loop's");
-    let failure = LoadFailure { uid: "f".to_owned(), revision: "r".to_owned(), message: "no such module".to_owned() };
+    let failure = LoadFailure {
+        uid: "f".to_owned(),
+        revision: "r".to_owned(),
+        message: "no such module".to_owned(),
+        reason: String::new(),
+    };
     let failed = Activity { failures: vec![failure.clone()], ..asked.clone() };
     assert_eq!(board.record("a", failed.clone()).uids, ["f"]);
     assert!(board.record("a", failed).uids.is_empty());
