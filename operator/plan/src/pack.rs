@@ -52,9 +52,14 @@ pub fn check(files: &BTreeMap<String, String>) -> Result<(), BadName> {
 
 /// The archive: files sorted by name, no times, no owners, mode 0644. Names must have been [`check`]ed.
 pub fn tar(files: &BTreeMap<String, String>) -> Vec<u8> {
+    archive(files.iter().map(|(name, text)| (name.as_str(), text.as_bytes(), false)))
+}
+
+/// The same of any content. The order is the caller's; a file that may be executed has mode 0755.
+pub fn archive<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8], bool)>) -> Vec<u8> {
     let mut archive = Vec::new();
-    for (name, text) in files {
-        entry(&mut archive, name, text.as_bytes());
+    for (name, content, executable) in files {
+        entry(&mut archive, name, content, if executable { 0o755 } else { 0o644 });
     }
     // Two empty blocks end an archive.
     archive.resize(archive.len() + 2 * BLOCK, 0);
@@ -65,22 +70,22 @@ const BLOCK: usize = 512;
 /// Longer names go into an entry of their own, in the way that GNU tar began and everybody reads.
 const SHORT_NAME: usize = 100;
 
-fn entry(archive: &mut Vec<u8>, name: &str, content: &[u8]) {
+fn entry(archive: &mut Vec<u8>, name: &str, content: &[u8], mode: u32) {
     if name.len() > SHORT_NAME {
         let mut long = name.as_bytes().to_vec();
         long.push(0);
-        block(archive, b"././@LongLink", tar::EntryType::GNULongName, &long);
+        block(archive, b"././@LongLink", tar::EntryType::GNULongName, &long, 0o644);
     }
     let short = &name.as_bytes()[..name.len().min(SHORT_NAME)];
-    block(archive, short, tar::EntryType::Regular, content);
+    block(archive, short, tar::EntryType::Regular, content, mode);
 }
 
-fn block(archive: &mut Vec<u8>, name: &[u8], type_: tar::EntryType, content: &[u8]) {
+fn block(archive: &mut Vec<u8>, name: &[u8], type_: tar::EntryType, content: &[u8], mode: u32) {
     let mut header = tar::Header::new_gnu();
     header.as_old_mut().name[..name.len()].copy_from_slice(name);
     header.set_entry_type(type_);
     header.set_size(content.len() as u64);
-    header.set_mode(0o644);
+    header.set_mode(mode);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);

@@ -3,9 +3,12 @@
 
 mod address;
 mod archive;
+mod git;
 mod guard;
+mod oci;
 #[cfg(test)]
 mod servers;
+mod tree;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,7 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use git::{Checkout, GitLogin, Id, Revision, Wanted};
 pub use guard::{Lookup, Rules, Session};
+pub use oci::{Login, Reference, logins};
+use tree::TreeError;
 
 /// What fetching is bounded by, and where from.
 #[derive(Clone)]
@@ -104,6 +110,26 @@ pub enum FetchError {
         /// What came.
         found: String,
     },
+    /// Not the name of an image.
+    #[error("{0}")]
+    Reference(String),
+    /// The server does not have it.
+    #[error("{0}")]
+    Missing(String),
+    /// What came is not what it should be.
+    #[error("{0}")]
+    Content(String),
+    /// What came cannot be packed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// The server wants credentials that it was not given, or other ones.
+    #[error("{host} does not let us in: {message}")]
+    Credentials {
+        /// Who says so.
+        host: String,
+        /// What is missing.
+        message: String,
+    },
     /// It took longer than the bound.
     #[error("it did not come within {} s", .0.as_secs())]
     Deadline(Duration),
@@ -113,7 +139,7 @@ impl FetchError {
     /// Whether trying again without a change of the Package can help.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Connection { .. } | Self::Deadline(_) => true,
+            Self::Connection { .. } | Self::Deadline(_) | Self::Missing(_) => true,
             Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 404,
             _ => false,
         }
@@ -129,7 +155,10 @@ impl FetchError {
             Self::Address { .. } => "AddressRefused",
             Self::Scheme { .. } | Self::Host { .. } => "HostNotAllowed",
             Self::Redirect { .. } => "RedirectRefused",
-            Self::Url(_) | Self::Status { .. } => "FetchRefused",
+            Self::Credentials { .. } => "CredentialsRefused",
+            Self::Missing(_) => "RevisionMissing",
+            Self::Content(_) | Self::Tree(_) => "SourceInvalid",
+            Self::Url(_) | Self::Reference(_) | Self::Status { .. } => "FetchRefused",
         }
     }
 }
@@ -138,6 +167,21 @@ impl Fetcher {
     /// Fetches the archive that `url` names; what comes back hashes to `digest`.
     pub async fn archive(&self, url: &str, digest: &str) -> Result<Bytes, FetchError> {
         self.in_time(archive::fetch(self, url, digest)).await
+    }
+
+    /// Fetches an OCI artifact or image by its digest, as one archive. The login is the one for its registry.
+    pub async fn oci(&self, image: &str, logins: &[Login]) -> Result<Bytes, FetchError> {
+        self.in_time(oci::fetch(self, image, logins)).await
+    }
+
+    /// Fetches the files of a commit.
+    pub async fn git(&self, wanted: &Wanted, login: Option<&GitLogin>) -> Result<Checkout, FetchError> {
+        self.in_time(git::fetch(self, wanted, login)).await
+    }
+
+    /// Bytes of a source that has to be unpacked and packed again: it is in memory twice.
+    fn tree_bytes(&self) -> u64 {
+        self.max_bytes / 2
     }
 
     async fn in_time<T>(&self, fetch: impl Future<Output = Result<T, FetchError>>) -> Result<T, FetchError> {
