@@ -27,6 +27,7 @@ use crate::values::Resources;
     printcolumn(name = "Environment", type_ = "string", json_path = ".spec.environment"),
     printcolumn(name = "Size", type_ = "integer", json_path = ".status.sizeBytes"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest", priority = "1"),
+    printcolumn(name = "Commit", type_ = "string", json_path = ".status.origin.commit", priority = "1"),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -50,7 +51,7 @@ pub struct PackageSpec {
 /// Where code comes from: exactly one of the fields.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.files), has(self.archive), has(self.oci)].filter(x, x).size() == 1").message("source: set exactly one of files, archive, oci"))]
+#[x_kube(validation = Rule::new("[has(self.files), has(self.archive), has(self.oci), has(self.git)].filter(x, x).size() == 1").message("source: set exactly one of files, archive, oci, git"))]
 pub struct Source {
     /// File name (a relative path) to its text: code in the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,6 +65,9 @@ pub struct Source {
     /// An OCI artifact or image, by digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci: Option<Oci>,
+    /// A commit of a git repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
 }
 
 /// An archive behind a URL.
@@ -85,6 +89,51 @@ pub struct Oci {
     /// Reference with a digest, `registry/name@sha256:…`.
     #[schemars(length(min = 1, max = 1024), regex(pattern = r"^[^\s@]+@sha256:[0-9a-f]{64}$"))]
     pub image: String,
+    /// Secret of type kubernetes.io/dockerconfigjson with a login for the registry, in the same namespace. The operator must
+    /// have been given the right to read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub pull_secret: Option<String>,
+}
+
+/// A commit of a git repository, over HTTP.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.commit) != has(self.ref)").message("git: set exactly one of commit, ref"))]
+pub struct Git {
+    /// The repository, `https://` or `http://`, without a user in it.
+    #[schemars(length(min = 8, max = 2048), regex(pattern = r"^https?://[^\s@]+$"))]
+    pub url: String,
+    /// The commit: forty hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[0-9a-f]{40}$"))]
+    pub commit: Option<String>,
+    /// A branch or tag. It is resolved once, to the commit in the status; to have it resolved again, say something else here.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[^\s~^:?*\[\\]+$"))]
+    pub reference: Option<String>,
+    /// Only what is in this directory of the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub path: Option<String>,
+    /// Secret with `username` and `password`, in the same namespace, whose annotation muon.dev/host names the repository's
+    /// host. The operator must have been given the right to read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret: Option<String>,
+}
+
+/// What an `oci` or `git` source came to.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The source, as the spec named it.
+    pub of: String,
+    /// The commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// `sha256:…` of the archive that was made of it.
+    pub digest: String,
 }
 
 /// How the Environment's builder is run on the source. What is left out is as the Environment says.
@@ -137,4 +186,7 @@ pub struct PackageStatus {
     /// With `build`: the build that the spec asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<BuildStatus>,
+    /// What an `oci` or `git` source came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }

@@ -26,6 +26,8 @@ pub const RESERVED_UNTIL: &str = "muon.dev/reserved-until";
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Annotation, on a Function: its share among the functions a selector selects, 0–1000, default 100.
 pub const WEIGHT: &str = "muon.dev/weight";
+/// On a Secret: the only host that its login may be sent to, `host` or `host:port`.
+pub const HOST: &str = "muon.dev/host";
 /// Annotation, on a pod: the port its runtime listens on.
 pub const RUNTIME_PORT: &str = "muon.dev/runtime-port";
 /// Annotation, on a pool's pods: `true` where runtime and agent take variables with the load.

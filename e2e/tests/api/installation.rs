@@ -19,6 +19,7 @@ use muon_e2e::manifest::parse;
 use muon_e2e::space::Space;
 use muon_order::{Order, Signer};
 use muon_reconcile::Settings;
+use muon_reconcile::fetch::Rules;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -123,6 +124,9 @@ async fn run(
     let mut settings =
         Settings::new(SYSTEM, "operator-0", "muon/agent:test", &format!("http://{address}:{store_port}"));
     settings.peer_port = peer_port;
+    // Tests have registries on this machine.
+    let here = vec![address.to_string()];
+    settings.rules = Rules { internal: here.clone(), plain: here, ..Rules::default() };
     // Two of them at once, with no lease between them: everything must be right all the same.
     for instance in ["operator-0", "operator-1"] {
         let settings = Settings { instance: instance.to_owned(), ..settings.clone() };
@@ -161,13 +165,13 @@ async fn activity(State(mut said): State<watch::Receiver<Activity>>, Query(asked
 }
 
 /// An address of this machine that an EndpointSlice may hold, which a loopback address is not. Nothing is sent.
-fn own_address() -> IpAddr {
+pub fn own_address() -> IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     socket.connect("192.0.2.1:9").expect("a route to anywhere");
     socket.local_addr().expect("it is bound").ip()
 }
 
-async fn serve(address: IpAddr, router: Router) -> u16 {
+pub async fn serve(address: IpAddr, router: Router) -> u16 {
     let listener = tokio::net::TcpListener::bind(SocketAddr::new(address, 0)).await.expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     tokio::spawn(async move { axum::serve(listener, router).await });

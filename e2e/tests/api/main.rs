@@ -15,4 +15,5 @@ mod reserves;
 mod resync;
 mod scaling;
 mod schedule;
+mod sources;
 mod store;

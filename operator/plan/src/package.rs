@@ -6,7 +6,7 @@ mod validate;
 
 use std::collections::BTreeMap;
 
-use muon_crds::package::BuildStatus;
+use muon_crds::package::{BuildStatus, Git, Oci, Origin};
 use muon_crds::{Environment, Package};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub struct Progress {
     pub source: Option<Stored>,
     /// The build that the spec asks for, once it is known.
     pub build: Option<BuildStatus>,
+    /// What an `oci` or `git` source came to.
+    pub origin: Option<Origin>,
 }
 
 /// A Package whose archive can be had.
@@ -47,13 +49,37 @@ pub enum Valid {
         /// What it must hash to.
         digest: String,
     },
+    /// An OCI artifact, or a commit.
+    Remote(Remote),
+}
+
+/// A source that is an archive only once it was fetched.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Remote {
+    /// What names it, and nothing but it.
+    pub of: String,
+    /// What it came to, if it was fetched before.
+    pub origin: Option<Origin>,
+    /// Where from.
+    pub from: From,
+}
+
+/// Where a [`Remote`] comes from.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub enum From {
+    /// A registry.
+    Oci(Oci),
+    /// A repository.
+    Git(Git),
 }
 
 /// All that a Package asks for: one archive in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
-    /// `sha256:…` under which the store has it. When the store has it already, nothing is to be done.
-    pub digest: String,
+    /// `sha256:…` under which the store has it, if that is known. When the store has it already, nothing is to be done.
+    pub digest: Option<String>,
     /// Where its bytes are.
     pub content: Content,
 }
@@ -65,6 +91,8 @@ pub enum Content {
     Bytes(Vec<u8>),
     /// Behind a URL; to be checked against the digest before it is stored.
     Url(String),
+    /// In a registry or repository.
+    Remote(Remote),
 }
 
 /// An archive that the store has confirmed.

@@ -45,6 +45,7 @@ pub mod queue;
 pub mod queues;
 pub mod readable;
 pub mod reference;
+mod remote;
 mod run;
 pub mod scale;
 pub mod settings;

@@ -6,10 +6,15 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use kube::Client;
 use kube::client::Body;
+use muon_order::Signer;
 use prometheus::Registry;
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::metrics::Metrics;
+use crate::queues::Queues;
+use crate::settings::Settings;
+use crate::watches;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -73,4 +78,14 @@ pub fn refusal(code: u16, reason: &str) -> (u16, Value) {
 
 pub fn metrics() -> Metrics {
     Metrics::new(&Registry::new()).unwrap()
+}
+
+/// What drivers work with: nothing is known yet, and the store is at `store`.
+pub fn context(client: &Client, store: &str) -> Context {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (queues, metrics) = (Queues::default(), metrics());
+    let (cache, _) = watches::all(client, "muon-system", &queues, &metrics);
+    let signer = Arc::new(Signer::from_seed(&[3; 32]).unwrap());
+    let settings = Settings::new("muon-system", "operator-0", "muon/agent:test", store);
+    Context::new(client, &reqwest::Client::new(), settings, signer, cache, queues, metrics)
 }

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kube::{Api, ResourceExt as _};
 use muon_crds::package::Source;
-use muon_crds::{ConditionType, Package, condition};
+use muon_crds::{ConditionType, Package, condition, names};
 use muon_plan::Invalid;
 use muon_plan::package::{Content, Observed, Progress, Resources, Stored, build, report, validate};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::builds;
 use crate::call::call;
@@ -19,13 +19,14 @@ use crate::context::{Context, now};
 use crate::controller::Action;
 use crate::fetch::FetchError;
 use crate::place::namespace_of;
+use crate::remote;
 use crate::store_client::StoreError;
 use crate::trouble::{Again, Trouble};
 
 /// How often the store is asked whether it still has an archive.
 pub(crate) const VERIFY: Duration = Duration::from_secs(600);
 /// Archives that are fetched at once: each may be as large as the bound.
-const FETCHES: usize = 2;
+const FETCHES: u32 = 2;
 /// A Package whose fetch has to wait for others' is looked at again after this time.
 const QUEUE: Duration = Duration::from_secs(1);
 /// What a server gives that is not what the Package says may be put right there.
@@ -42,7 +43,7 @@ pub struct Archives {
 
 impl Default for Archives {
     fn default() -> Self {
-        Self { fetches: Semaphore::new(FETCHES), verified: Mutex::default() }
+        Self { fetches: Semaphore::new(FETCHES as usize), verified: Mutex::default() }
     }
 }
 
@@ -150,7 +151,7 @@ async fn bring(
     context: &Context,
 ) -> Result<Stored, Trouble> {
     let object = &observed.object;
-    let source = apply(object, resources, context).await?;
+    let source = apply(object, resources, progress, context).await?;
     progress.source = Some(source.clone());
     match object.spec.build {
         Some(_) => builds::apply(observed, &source, progress, context).await,
@@ -159,26 +160,44 @@ async fn bring(
 }
 
 /// Has the archive be in the store. What it holds already is not written again.
-async fn apply(object: &Package, resources: Resources, context: &Context) -> Result<Stored, Trouble> {
+async fn apply(
+    object: &Package,
+    resources: Resources,
+    progress: &mut Progress,
+    context: &Context,
+) -> Result<Stored, Trouble> {
     let Resources { digest, content } = resources;
     let namespace = namespace_of(object);
-    if let Some(stored) = known(object, &digest).filter(|_| context.archives.is_verified(&namespace, &digest)) {
-        return Ok(stored);
+    let stored = |digest: String, size: u64| {
+        context.archives.verify(&namespace, &digest);
+        Stored { digest, size_bytes: i64::try_from(size).unwrap_or(i64::MAX) }
+    };
+    if let Some(digest) = digest.clone() {
+        if let Some(stored) = known(object, &digest).filter(|_| context.archives.is_verified(&namespace, &digest)) {
+            return Ok(stored);
+        }
+        if let Some(size) = context.store.size(&namespace, &digest).await? {
+            return Ok(stored(digest, size));
+        }
     }
-    let size_bytes = match context.store.size(&namespace, &digest).await? {
-        Some(size) => size,
-        None => {
-            let archive = match content {
-                Content::Bytes(bytes) => Bytes::from(bytes),
-                Content::Url(url) => fetched(&url, &digest, context).await?,
-            };
-            let size = archive.len() as u64;
-            context.store.put(&namespace, &digest, archive).await?;
-            size
+    let archive = match content {
+        Content::Bytes(bytes) => Bytes::from(bytes),
+        Content::Url(url) => {
+            let _turn = turn(1, context)?;
+            context.settings.fetcher().archive(&url, digest.as_deref().unwrap_or_default()).await?
+        }
+        Content::Remote(remote) => {
+            // It is in memory several times over.
+            let _turn = turn(FETCHES, context)?;
+            let (archive, origin) = remote::fetch(&namespace, &remote, context).await?;
+            progress.origin = Some(origin);
+            archive
         }
     };
-    context.archives.verify(&namespace, &digest);
-    Ok(Stored { digest, size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX) })
+    let digest = names::digest(&archive);
+    let size = archive.len() as u64;
+    context.store.put(&namespace, &digest, archive).await?;
+    Ok(stored(digest, size))
 }
 
 /// What the status says of this very archive.
@@ -191,12 +210,12 @@ fn known(object: &Package, digest: &str) -> Option<Stored> {
     (is_stored && same).then(|| Stored { digest: digest.to_owned(), size_bytes: status.size_bytes.unwrap_or_default() })
 }
 
-async fn fetched(url: &str, digest: &str, context: &Context) -> Result<Bytes, Trouble> {
-    let Ok(_turn) = context.archives.fetches.try_acquire() else {
+/// Leave to fetch.
+fn turn(weight: u32, context: &Context) -> Result<SemaphorePermit<'_>, Trouble> {
+    context.archives.fetches.try_acquire_many(weight).map_err(|_| {
         let message = "other archives are being fetched; this one's turn comes";
-        return Err(Trouble::waiting(ConditionType::Stored, "Fetching", message, QUEUE));
-    };
-    Ok(context.settings.fetcher().archive(url, digest).await?)
+        Trouble::waiting(ConditionType::Stored, "Fetching", message, QUEUE)
+    })
 }
 
 impl From<FetchError> for Trouble {

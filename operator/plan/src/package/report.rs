@@ -20,6 +20,8 @@ pub fn report(
     now: &str,
 ) -> Report<PackageStatus> {
     let old = observed.object.status.clone().unwrap_or_default();
+    let source = &observed.object.spec.source;
+    let is_remote = source.oci.is_some() || source.git.is_some();
     let is_built = observed.object.spec.build.is_some();
     let (reason, message) = if is_built { ("Built", BUILT) } else { ("Stored", STORED) };
     let mut said = conditions::summary(outcome.err(), reason, message);
@@ -54,6 +56,7 @@ pub fn report(
         size_bytes,
         source_digest: source.or(old.source_digest).filter(|_| is_built),
         build: progress.build.clone().or(old.build).filter(|_| is_built),
+        origin: progress.origin.clone().or(old.origin).filter(|_| is_remote),
     };
     Report { status, notes }
 }

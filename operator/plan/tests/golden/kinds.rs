@@ -1,6 +1,8 @@
 //! One case of each kind: the whole way from what was observed to objects and status.
 
 use kube::Resource;
+use muon_crds::names;
+use muon_crds::package::Origin;
 use muon_plan::{Invalid, builds, environment, function, gateway, http_trigger, package};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -119,12 +121,17 @@ pub fn package(text: &str) -> Value {
     let (content, size) = match &resources.content {
         package::Content::Bytes(bytes) => (format!("{} bytes", bytes.len()), i64::try_from(bytes.len()).unwrap()),
         package::Content::Url(url) => (url.clone(), 4096),
+        package::Content::Remote(remote) => (remote.of.clone(), 4096),
     };
-    let stored =
-        applying.stored.clone().unwrap_or(package::Stored { digest: resources.digest.clone(), size_bytes: size });
+    let digest = resources.digest.clone().unwrap_or_else(|| names::digest(content.as_bytes()));
+    let stored = applying.stored.clone().unwrap_or(package::Stored { digest: digest.clone(), size_bytes: size });
     if let Some(invalid) = applying.invalid() {
         let report = package::report(&observed, &progress, Err(&invalid), NOW);
         return json!({"resources": {"digest": resources.digest, "content": content}, "report": report});
+    }
+    if let package::Content::Remote(package::Remote { of, origin: None, from }) = &resources.content {
+        let commit = matches!(from, package::From::Git(_)).then(|| "5".repeat(40));
+        progress.origin = Some(Origin { of: of.clone(), commit, digest });
     }
     progress.source = Some(stored.clone());
     let (job, outcome) = match &observed.object.spec.build {

@@ -77,12 +77,12 @@ fn stored(mut object: Package) -> Package {
     let environment = Some(environment(&object.spec.environment));
     let observed = package::Observed { object: object.clone(), environment };
     let resources = package::build(&package::validate(&observed).unwrap());
-    let source = package::Stored { digest: resources.digest, size_bytes: 4096 };
+    let source = package::Stored { digest: resources.digest.unwrap_or_default(), size_bytes: 4096 };
     let build = object.spec.build.as_ref();
     let build = build.map(|_| builds::validate(&observed, &source.digest, &settings()).unwrap().status());
     let digest = build.as_ref().map_or_else(|| source.digest.clone(), |build| names::digest(build.key.as_bytes()));
     let result = package::Stored { digest, size_bytes: 8192 };
-    let progress = package::Progress { source: Some(source), build };
+    let progress = package::Progress { source: Some(source), build, origin: None };
     object.status = Some(package::report(&observed, &progress, Ok(&result), NOW).status);
     object
 }

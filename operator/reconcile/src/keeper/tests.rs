@@ -11,11 +11,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::cache::Cache;
-use crate::mock::{Log, api, metrics};
-use crate::queues::Queues;
+use crate::mock::{self, Log, api};
 use crate::reference::ObjectRef;
-use crate::settings::Settings;
-use crate::watches;
 
 fn digest(content: &str) -> String {
     names::digest(content.as_bytes())
@@ -40,12 +37,7 @@ async fn context(store: &Store) -> (Context, Log) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let (client, log) = api(|_| (201, json!({"metadata": {}, "eventTime": null})));
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let (queues, metrics) = (Queues::default(), metrics());
-    let (cache, _) = watches::all(&client, "muon-system", &queues, &metrics);
-    let signer = Arc::new(Signer::from_seed(&[3; 32]).unwrap());
-    let settings = Settings::new("muon-system", "operator-0", "muon/agent:test", &url);
-    (Context::new(&client, &reqwest::Client::new(), settings, signer, cache, queues, metrics), log)
+    (mock::context(&client, &url), log)
 }
 
 fn put<K: Stored>(objects: &Objects<K>, object: Value) {
