@@ -224,7 +224,7 @@ fn fixed(mut archive: Vec<u8>) -> Vec<u8> {
 async fn what_is_not_what_its_digest_says_is_refused() {
     let shelf = Shelf::default();
     let layer = shelf.layer(TAR, b"layer", "");
-    let digest = shelf.manifest(&[layer.clone()]);
+    let digest = shelf.manifest(std::slice::from_ref(&layer));
     let registry = shelf.serve().await;
     let of_layer = layer["digest"].as_str().unwrap().to_owned();
     shelf.blobs.lock().unwrap().insert(of_layer, b"other".to_vec());
