@@ -313,6 +313,37 @@ class Contract(RuntimeTest):
         self.assertEqual(self.runtime.process.wait(PATIENCE), 0)
 
 
+class BuilderTest(unittest.TestCase):
+    """A test with a builder, and folders for its source and its result."""
+
+    BUILDER = ()
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="muon-build-")
+        self.addCleanup(directory.cleanup)
+        self.source, self.result = Path(directory.name) / "source", Path(directory.name) / "result"
+
+    def write(self, files):
+        for name, text in files.items():
+            path = self.source / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def build(self):
+        """The exit code, and what is told to the author."""
+        environ = {"PATH": os.environ["PATH"], "SRC_PKG": str(self.source), "DEPLOY_PKG": str(self.result)}
+        done = subprocess.run([str(word) for word in self.BUILDER], env=environ, cwd=self.source, capture_output=True, text=True)
+        return done.returncode, done.stderr
+
+    def answer(self, command):
+        """What GET / of the result says, in its runtime."""
+        runtime = Runtime(command)
+        self.addCleanup(runtime.stop)
+        loaded = runtime.load(self.result)
+        self.assertEqual(loaded.status, 200, loaded.text)
+        return runtime.request().text
+
+
 class Cut(RuntimeTest):
     """What does not end is cut off after the grace period; for languages to take over beside `Contract`."""
 

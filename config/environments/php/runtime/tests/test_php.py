@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import subprocess
 import sys
 import unittest
 from pathlib import Path
@@ -196,6 +198,44 @@ class Limits(contract.RuntimeTest):
         pids = contract.run_together(12, lambda _: self.runtime.request().text)
         self.assertEqual(len(pids), 12)
         self.assertLessEqual(len(set(pids)), 2)
+
+
+class Builder(contract.BuilderTest):
+    BUILDER = ("/usr/bin/php8.2", RUNTIME.parent / "builder" / "build.php")
+    MANIFEST = {
+        "require": {"acme/shout": "1.0.0"},
+        "repositories": [{"type": "path", "url": "packages/shout"}, {"packagist.org": False}],
+    }
+    FILES = {
+        "composer.json": json.dumps(MANIFEST),
+        "packages/shout/composer.json": '{"name": "acme/shout", "version": "1.0.0", "autoload": {"classmap": ["Shout.php"]}}',
+        "packages/shout/Shout.php": "<?php\nclass Shout { static function it($text) { return strtoupper($text); } }\n",
+        "main.php": "<?php\nfunction main() { return Shout::it('loud'); }\n",
+    }
+
+    def lock(self):
+        words = ["composer", "update", "--no-install", "--no-interaction", "--quiet", "--working-dir", self.source]
+        subprocess.run(words, check=True, env={**os.environ, "COMPOSER_ALLOW_SUPERUSER": "1"})
+
+    def test_dependencies_come_from_the_lock_file(self):
+        self.write(self.FILES)
+        self.lock()
+        self.assertEqual(self.build()[0], 0)
+        self.assertEqual(self.answer(COMMAND), "LOUD")
+        self.assertFalse((self.source / "vendor").exists())
+
+    def test_without_a_lock_file_it_is_said_what_to_do(self):
+        self.write(self.FILES)
+        code, said = self.build()
+        self.assertEqual(code, 1)
+        self.assertIn("it wants acme/shout, and there is no composer.lock", said)
+        self.assertFalse(self.result.exists())
+
+    def test_a_syntax_error_is_told_by_file_and_line(self):
+        self.write({"main.php": "<?php\n", "src/deep.php": "<?php\n\nfunction f( {\n", "vendor/theirs.php": "<?php ((("})
+        code, said = self.build()
+        self.assertEqual((code, said.splitlines()[0]), (1, "src/deep.php:3: function f( {"))
+        self.assertIn("ParseError: syntax error", said)
 
 
 if __name__ == "__main__":

@@ -178,5 +178,44 @@ class Limits(contract.RuntimeTest):
         self.assertEqual(self.runtime.request("POST", "/io", b"x" * 100_000).text, "100000")
 
 
+class Builder(contract.BuilderTest):
+    BUILDER = ("/usr/bin/ruby", RUNTIME.parent / "builder" / "build.rb")
+    FILES = {
+        "Gemfile": "gem 'shout', path: 'vendor/shout'\n",
+        "vendor/shout/shout.gemspec": "Gem::Specification.new do |s|\n  s.name = 'shout'\n  s.version = '1.0.0'\n  s.summary = 's'\n"
+        "  s.authors = ['a']\n  s.files = ['lib/shout.rb']\nend\n",
+        "vendor/shout/lib/shout.rb": "def shout(text) = text.upcase\n",
+        "main.rb": "require 'shout'\ndef main = shout('loud')\n",
+    }
+    LOCK = (
+        "PATH\n  remote: vendor/shout\n  specs:\n    shout (1.0.0)\n\nGEM\n  specs:\n\nPLATFORMS\n  x86_64-linux\n\n"
+        "DEPENDENCIES\n  shout!\n"
+    )
+
+    def test_gems_come_from_the_lock_file(self):
+        self.write({**self.FILES, "Gemfile.lock": self.LOCK})
+        self.assertEqual(self.build()[0], 0)
+        self.assertEqual(self.answer(COMMAND), "LOUD")
+
+    def test_without_a_lock_file_it_is_said_what_to_do(self):
+        self.write(self.FILES)
+        code, said = self.build()
+        self.assertEqual(code, 1)
+        self.assertIn("Gemfile: there is no Gemfile.lock", said)
+        self.assertFalse(self.result.exists())
+
+    def test_gems_that_the_lock_file_does_not_know_are_refused(self):
+        self.write({**self.FILES, "Gemfile": "", "Gemfile.lock": self.LOCK.replace("shout!", "other")})
+        code, said = self.build()
+        self.assertEqual(code, 1)
+        self.assertIn("bundle install failed: see the lines above", said)
+
+    def test_a_syntax_error_is_told_by_file_and_line(self):
+        self.write({"main.rb": "def main = 1\n", "lib/deep.rb": "\nx = [1, 2\ny = 3\n", "vendor/theirs.rb": "((("})
+        code, said = self.build()
+        self.assertEqual(code, 1)
+        self.assertTrue(said.startswith("lib/deep.rb:3: syntax error"), said)
+
+
 if __name__ == "__main__":
     unittest.main()
