@@ -39,6 +39,25 @@ def image_folders(names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
+def tested_images() -> tuple[str, ...]:
+    """The images that tests on a node need: every runtime, and the builders that come by default or that a sample needs."""
+    found = {}
+    for name in known():
+        folders = image_folders([name])
+        if name not in DEFAULT and not _some_sample_builds(name):
+            folders.pop(f"muon/{name}-builder", None)
+        found |= folders
+    return tuple(found)
+
+
+def _some_sample_builds(name: str, folder: Path = CLONE / "samples") -> bool:
+    texts = (path.read_text() for path in folder.glob("*/*.yaml"))
+    return any(
+        re.search(rf"^ *environment: *{name} *$", text, re.MULTILINE) and re.search(r"^ *build:", text, re.MULTILINE)
+        for text in texts
+    )
+
+
 def packages(names: Iterable[str]) -> list[str]:
     """The Debian packages that the runtimes stand on."""
     found: dict[str, None] = {}

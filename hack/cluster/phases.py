@@ -103,7 +103,7 @@ class Phases:
         report.step.note("programs of the node")
         products.kubenode()
         products.coredns()
-        build_images(images.ALL_NAMES + images.TEST_NAMES)
+        build_images((*dict.fromkeys(images.NAMES + environments.tested_images() + images.TEST_NAMES),))
         return Counts(passed=1)
 
     def conformance(self, report: Report) -> Counts:
@@ -138,7 +138,7 @@ class Phases:
     def e2e(self, report: Report) -> Counts:
         """Everything together, as a user's client sees it."""
         known = write_status(self.instance)
-        languages = tuple(environments.image_folders(environments.known()))
+        languages = environments.tested_images()
         more = build_images(languages + images.TEST_NAMES)
         imports.import_images(self.instance, more.values())
         environment = {

@@ -1,6 +1,8 @@
 """hack/conformance: whether an image speaks the contracts, seen by running it."""
 
 import argparse
+import contextlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +23,10 @@ def main() -> int:
     """Prints the report; the exit code says whether the image conforms."""
     options = _parser().parse_args()
     prerequisites.require_root()
-    prerequisites.install_packages(("runc", "iproute2", "skopeo"))
-    report = examine(options.image, options)
+    # The report alone is on stdout: what goes on meanwhile is for people.
+    with contextlib.redirect_stdout(sys.stderr):
+        prerequisites.install_packages(("runc", "iproute2", "skopeo"))
+        report = examine(options.image, options)
     print(report.as_json() if options.output == "json" else report.as_text())
     return 0 if report.conforms else 1
 

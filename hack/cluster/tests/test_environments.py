@@ -29,6 +29,12 @@ class ChoiceTest(unittest.TestCase):
             self.assertTrue((folder / "kustomization.yaml").exists(), name)
             self.assertTrue((environments.CLONE / "samples" / f"hello-{name}").is_dir(), name)
 
+    def test_every_runtime_is_tested_and_builders_where_something_builds(self) -> None:
+        images = environments.tested_images()
+        for name in environments.known():
+            self.assertIn(f"muon/{name}", images)
+        self.assertNotIn("muon/php-builder", images)
+
     def test_a_sample_comes_with_the_environments_that_it_needs(self) -> None:
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
