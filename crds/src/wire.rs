@@ -41,9 +41,12 @@ pub struct LoadRequest {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LoadReport {
-    /// Asking the store and verifying the digest.
+    /// Asking the store, until the last byte.
     pub fetch_us: u64,
-    /// Unpacking.
+    /// Verifying the digest, meanwhile.
+    #[serde(default)]
+    pub verify_us: u64,
+    /// Unpacking: what of it was left to do after the last byte, where an archive is unpacked while it comes.
     pub unpack_us: u64,
     /// The runtime's own import.
     pub load_us: u64,

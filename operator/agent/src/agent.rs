@@ -12,7 +12,7 @@ use tokio::time::timeout_at;
 
 use crate::admission::{self, Admitted};
 use crate::failure::{Doing, LoadError};
-use crate::fetch;
+use crate::fetch::{self, Fetched, Verified};
 use crate::incarnation::Incarnation;
 use crate::metrics::{Metrics, Outcome};
 use crate::record::Record;
@@ -202,21 +202,38 @@ impl Agent {
         if !(record.unpacked && path.exists()) {
             let began = Instant::now();
             let Settings { agent_dir, max_archive, code_dir, limits, .. } = &self.settings;
-            let fetching = fetch::fetch(&record.request, &record.digest, agent_dir, *max_archive);
+            let fetching = fetch::begin(&record.request, &record.digest, agent_dir, *max_archive);
             // The order is written down while the store is asked.
             let keeping = async { record.write(agent_dir) };
             let fetching = async { tokio::join!(fetching, keeping).0 };
-            let archive = timeout_at(deadline.into(), fetching).await.unwrap_or_else(|_| Err(late(Doing::Fetching)))?;
-            report.fetch_us = micros(began);
-            let began = Instant::now();
-            self.doing(Doing::Unpacking);
+            let fetched = timeout_at(deadline.into(), fetching).await.unwrap_or_else(|_| Err(late(Doing::Fetching)))?;
             let (code_dir, limits) = (code_dir.clone(), *limits);
-            // It ends by itself at the deadline: it is never left running behind a second one.
-            tokio::task::spawn_blocking(move || unpack::unpack(archive, &code_dir, limits, deadline))
-                .await
+            // It ends by itself, at the deadline or with what feeds it: it is never left running behind a second one.
+            let unpack =
+                |archive| tokio::task::spawn_blocking(move || unpack::unpack(archive, &code_dir, limits, deadline));
+            let (Verified(verifying), fetching, unpacking) = match fetched {
+                Fetched::Whole(archive, verified) => {
+                    let fetching = began.elapsed();
+                    self.doing(Doing::Unpacking);
+                    (verified, fetching, unpack(archive).await)
+                }
+                Fetched::Coming(archive, feed) => {
+                    let feeding = async {
+                        let fed = timeout_at(deadline.into(), feed.run()).await;
+                        self.doing(Doing::Unpacking);
+                        (fed.unwrap_or_else(|_| Err(late(Doing::Fetching))), began.elapsed())
+                    };
+                    let ((fed, fetching), unpacking) = tokio::join!(feeding, unpack(archive));
+                    // What is wrong with what came says nothing of the archive that was ordered.
+                    (fed?, fetching, unpacking)
+                }
+            };
+            unpacking
                 .map_err(|error| LoadError::Disk(format!("unpacking was cut short: {error}")))?
                 .map_err(|error| unpack_failed(error, late(Doing::Unpacking)))?;
-            report.unpack_us = micros(began);
+            report.verify_us = verifying.as_micros() as u64;
+            report.fetch_us = fetching.saturating_sub(verifying).as_micros() as u64;
+            report.unpack_us = micros(began).saturating_sub(fetching.as_micros() as u64);
         }
         let began = Instant::now();
         self.doing(Doing::Importing);

@@ -47,7 +47,7 @@ pub enum BuildError {
     Unpack(#[from] UnpackError),
     /// One plain file: there is no directory to build in.
     #[error(
-        "the source is one plain file: a source to be built is a zip, tar or tar.gz archive, or files in the manifest"
+        "the source is one plain file: a source to be built is a zip, tar, tar.gz or tar.zst archive, or files in the manifest"
     )]
     PlainFile,
     /// What was built cannot be a package.

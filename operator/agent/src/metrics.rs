@@ -33,11 +33,14 @@ const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::FailedForGood, "failed_for_good"),
 ];
 
+/// A load's, in their order.
+const PHASES: [&str; 4] = ["fetch", "verify", "unpack", "load"];
+
 /// The agent's counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
     loads: [AtomicU64; OUTCOMES.len()],
-    micros: [AtomicU64; 3],
+    micros: [AtomicU64; PHASES.len()],
     timed: AtomicU64,
 }
 
@@ -49,7 +52,9 @@ impl Metrics {
 
     /// Adds the times of a load.
     pub fn phases(&self, report: &LoadReport) {
-        for (sum, micros) in self.micros.iter().zip([report.fetch_us, report.unpack_us, report.load_us]) {
+        for (sum, micros) in
+            self.micros.iter().zip([report.fetch_us, report.verify_us, report.unpack_us, report.load_us])
+        {
             sum.fetch_add(micros, Relaxed);
         }
         self.timed.fetch_add(1, Relaxed);
@@ -64,7 +69,7 @@ impl Metrics {
         }
         text += "# HELP muon_agent_load_phase_seconds Time of the phases of loads.\n";
         text += "# TYPE muon_agent_load_phase_seconds summary\n";
-        for (phase, micros) in ["fetch", "unpack", "load"].iter().zip(&self.micros) {
+        for (phase, micros) in PHASES.iter().zip(&self.micros) {
             let (seconds, count) = (micros.load(Relaxed) as f64 / 1e6, self.timed.load(Relaxed));
             line(&mut text, format_args!("muon_agent_load_phase_seconds_sum{{phase=\"{phase}\"}} {seconds}"));
             line(&mut text, format_args!("muon_agent_load_phase_seconds_count{{phase=\"{phase}\"}} {count}"));

@@ -31,6 +31,8 @@ pub const PACKAGE: &str = "deployarchive";
 /// Where a runtime of the first contract looks for its code, beside the code directory.
 pub const V1_NAME: &str = "user";
 const STAGING: &str = ".staging";
+/// What is read from a file, or from the network, at once.
+const BUFFER: usize = 64 << 10;
 
 /// A verified archive.
 #[derive(Debug)]
@@ -39,6 +41,29 @@ pub enum Archive {
     Memory(Bytes),
     /// Large: spilled to a file that has no name any more, or loses it when the load ends.
     File(File),
+    /// Large, and still coming: a tar, compressed or not, that is read in one go.
+    Coming(Coming),
+}
+
+/// An archive whose end is not there yet, nor verified.
+pub struct Coming {
+    /// How it begins, enough to tell what it is (see [`can_come`]).
+    pub first: Bytes,
+    /// What follows. It ends only once all of it is verified; what cannot be, ends with an error.
+    pub rest: Box<dyn Read + Send>,
+    /// Bytes of the whole.
+    pub size: u64,
+}
+
+impl std::fmt::Debug for Coming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coming").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+/// Whether an archive that begins so can be unpacked while it comes.
+pub fn can_come(first: &[u8]) -> bool {
+    matches!(Form::of(&mut Cursor::new(first)), Ok(Form::Tar | Form::TarGz | Form::TarZst))
 }
 
 /// Unpacks `archive` into `code_dir` and returns the package's path. Blocks; ends by itself at `until`.
@@ -101,16 +126,19 @@ fn stage(archive: Archive, root: &Dir, limits: Limits, until: Instant) -> Result
         }
         Archive::File(file) => {
             let size = file.metadata()?.len();
-            stage_from(io::BufReader::with_capacity(64 << 10, file), root, Meter::new(limits, size, until))
+            stage_from(io::BufReader::with_capacity(BUFFER, file), root, Meter::new(limits, size, until))
+        }
+        Archive::Coming(Coming { first, rest, size }) => {
+            let form = Form::of(&mut Cursor::new(&first))?;
+            let archive = io::BufReader::with_capacity(BUFFER, Cursor::new(first).chain(rest));
+            stage_tar(form, archive, root, &Meter::new(limits, size, until))
         }
     }
 }
 
 fn stage_from<R: BufRead + Seek>(mut archive: R, root: &Dir, meter: Meter) -> Result<(), UnpackError> {
     match Form::of(&mut archive)? {
-        Form::Tar => in_directory(root, &meter, |tree| tarball::unpack(archive, tree)),
-        Form::TarGz => in_directory(root, &meter, |tree| tarball::unpack(gzip::Decoder::new(archive), tree)),
-        Form::TarZst => in_directory(root, &meter, |tree| tarball::unpack(zstd::Decoder::new(archive), tree)),
+        form @ (Form::Tar | Form::TarGz | Form::TarZst) => stage_tar(form, archive, root, &meter),
         Form::Zip => in_directory(root, &meter, |tree| zipfile::unpack(archive, tree)),
         Form::Plain => {
             meter.entry()?;
@@ -118,6 +146,19 @@ fn stage_from<R: BufRead + Seek>(mut archive: R, root: &Dir, meter: Meter) -> Re
             tree::write_file(root, Path::new(STAGING), tree::Mode::Plain, None, &mut content, &meter)
         }
     }
+}
+
+/// A tar is read once, from its beginning to its end.
+fn stage_tar(form: Form, mut archive: impl BufRead, root: &Dir, meter: &Meter) -> Result<(), UnpackError> {
+    let source = &mut archive;
+    match form {
+        Form::TarGz => in_directory(root, meter, |tree| tarball::unpack(gzip::Decoder::new(source), tree)),
+        Form::TarZst => in_directory(root, meter, |tree| tarball::unpack(zstd::Decoder::new(source), tree)),
+        _ => in_directory(root, meter, |tree| tarball::unpack(source, tree)),
+    }?;
+    // Only at its very end is one that is still coming known to be what was ordered.
+    io::copy(&mut archive, &mut io::sink()).map_err(UnpackError::reading)?;
+    Ok(())
 }
 
 fn in_directory(

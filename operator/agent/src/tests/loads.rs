@@ -234,6 +234,38 @@ async fn a_large_archive_goes_over_the_disk_and_leaves_nothing_there() {
     assert_eq!(std::fs::read_dir(&pod.agent.settings.agent_dir).unwrap().count(), 1);
 }
 
+/// A tar of one file that no compressor would make smaller.
+fn large_tar(name: &str, seed: u32) -> Vec<u8> {
+    let content: Vec<u8> = (0..3 << 20).map(|at: u32| (at.wrapping_mul(seed) >> 24) as u8).collect();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_cksum();
+    [header.as_bytes(), &content[..], &[0; 1024]].concat()
+}
+
+#[tokio::test]
+async fn a_large_tar_is_unpacked_while_it_comes_and_has_its_name_once_it_is_verified() {
+    let mut pod = Pod::new(Import::Works).await;
+    let right = large_tar("large.bin", 2_654_435_761);
+    let digest = muon_crds::names::digest(&right);
+    // As long as the right one, and another.
+    let request = pod.request(Load { digest: digest.clone(), ..pod.order() });
+    pod.store.blobs.lock().unwrap().insert(digest.clone(), large_tar("other.bin", 40_503).into());
+    let error = pod.agent.load(request.clone()).await.unwrap_err();
+    assert_eq!(error.reason(), "DigestMismatch", "{error}");
+    let code = pod.dir.path().join("userfunc/code");
+    assert_eq!(std::fs::read_dir(&code).unwrap().count(), 0, "what was unpacked of it is gone");
+    pod.store.blobs.lock().unwrap().insert(digest, right.clone().into());
+    let report = pod.agent.load(request).await.unwrap();
+    assert!(report.verify_us > 0 && report.fetch_us > 0, "{report:?}");
+    assert!(std::fs::read(code.join("deployarchive/large.bin")).unwrap() == right[512..right.len() - 1024]);
+    pod = Pod::new(Import::Works).await;
+    let error = pod.load_archive(large_tar("../large.bin", 40_503)).await.unwrap_err();
+    assert_eq!((error.reason(), error.is_final()), ("ArchiveNameRefused", true));
+    assert_eq!(std::fs::read_dir(&pod.agent.settings.agent_dir).unwrap().count(), 1, "only the record is kept");
+}
+
 #[tokio::test]
 async fn a_load_ends_in_time_says_what_it_did_and_can_be_tried_again() {
     let pod = Pod::new(Import::Ends).await;
