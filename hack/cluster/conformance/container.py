@@ -194,7 +194,7 @@ class Container:
             "mounts": mounts,
             "linux": {
                 "namespaces": spaces,
-                "cgroupsPath": f"/muon-conformance/{self._name}",
+                "cgroupsPath": f"/{self._name}",
                 "maskedPaths": ["/proc/kcore", "/proc/keys"],
                 "readonlyPaths": ["/proc/sys", "/proc/sysrq-trigger"],
             },

@@ -1,5 +1,6 @@
 """The runtime of executables: what every runtime promises, by a shell script; and what programs that serve HTTP can rely on."""
 
+import atexit
 import http.client
 import os
 import shutil
@@ -16,11 +17,11 @@ sys.path.insert(0, str(RUNTIME.parents[1] / "tests"))
 import interpreted as contract  # noqa: E402
 
 PROGRAMS = tempfile.mkdtemp(prefix="muon-binary-")
+atexit.register(shutil.rmtree, PROGRAMS)
 COMMAND = (Path(PROGRAMS) / "muon-binary",)
 
 
 def setUpModule():
-    unittest.addModuleCleanup(shutil.rmtree, PROGRAMS)
     environ = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false"}
     subprocess.run(["go", "build", "-o", COMMAND[0], "."], cwd=RUNTIME, env=environ, check=True)
 
