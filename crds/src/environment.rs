@@ -103,9 +103,9 @@ pub struct Builder {
     #[serde(default = "default_build_timeout")]
     #[schemars(range(min = 1, max = 86400))]
     pub timeout_seconds: i64,
-    /// A ConfigMap, in the Package's namespace, that tells the builder where packages of its language come from: mirrors, proxies. Each
-    /// of its keys is a variable of the builder and a file in `/etc/muon/registries`. Builds start without it when there
-    /// is none.
+    /// Where the builder gets packages of its language from: mirrors, proxies. The keys of the ConfigMap of this name are
+    /// variables of the builder, those of the ConfigMap `<name>-files` are files in `/etc/muon/registries`. Builds start
+    /// without those that are not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registries: Option<LocalName>,
 }

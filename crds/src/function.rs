@@ -59,6 +59,11 @@ pub struct FunctionSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub entrypoint: String,
+    /// `sha256:…`: exactly this content of the Package is run, whatever the Package becomes: its `status.digest`, one of its
+    /// `status.previous`, or what the Function serves already. `status.revisions` tells the digests of what served before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    pub package_digest: Option<String>,
     /// Requests that one pod is given at once.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 10000))]
@@ -154,6 +159,9 @@ pub struct FunctionStatus {
     /// What requests are served with now: the proxies route by this and by nothing in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<Serving>,
+    /// What requests were served with before, the newest first. The store keeps their packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<PastRevision>,
     /// Its name inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -169,6 +177,21 @@ pub struct FunctionStatus {
     /// Selects its pods, in the form of a query string (for the scale subresource).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
+}
+
+/// A revision that requests were served with.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRevision {
+    /// Short hash of all that decided what ran.
+    pub revision: String,
+    /// `sha256:…` of its package.
+    pub digest: String,
+    /// Since when, RFC 3339; none of the first that is known of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Until when, RFC 3339.
+    pub until: String,
 }
 
 /// Whose pods run a function.

@@ -189,4 +189,7 @@ pub struct PackageStatus {
     /// What an `oci` or `git` source came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// With `build`: `sha256:…` of what was built before, the newest first. The store keeps it: going back takes no build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<String>,
 }

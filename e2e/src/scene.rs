@@ -217,6 +217,7 @@ impl Scene {
             ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
             ("apps", "v1", "Deployment", "deployments"),
             ("apps", "v1", "ReplicaSet", "replicasets"),
+            ("batch", "v1", "Job", "jobs"),
             ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
             ("muon.dev", "v1alpha1", "Package", "packages"),
         ] {

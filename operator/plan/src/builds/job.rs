@@ -20,8 +20,10 @@ use crate::pod::{mount, quantities, scratch, security, variable};
 const PACKAGES: &str = "/packages";
 const SOURCE: &str = "/packages/source";
 const DEPLOY: &str = "/packages/deploy";
-/// Where the builder finds what the registries' ConfigMap says, as files.
+/// Where the builder finds the registries' files, and the end of the name of the ConfigMap that holds them: one of its own,
+/// for a variable takes no certificates by the hundred.
 const REGISTRIES: &str = "/etc/muon/registries";
+const FILES: &str = "-files";
 /// Source, result, and what lies beside them; and what the builder's tools keep.
 const PACKAGES_SIZE: &str = "2Gi";
 const TMP_SIZE: &str = "4Gi";
@@ -80,7 +82,7 @@ fn pod(valid: &Valid, order: &str) -> PodSpec {
     let registries = valid.registries.as_ref().map(|name| Volume {
         name: "registries".to_owned(),
         config_map: Some(ConfigMapVolumeSource {
-            name: name.clone(),
+            name: format!("{name}{FILES}"),
             optional: Some(true),
             ..ConfigMapVolumeSource::default()
         }),

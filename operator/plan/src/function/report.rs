@@ -1,6 +1,6 @@
 //! What is said of a Function, and what requests are served with.
 
-use muon_crds::function::{Mode, Serving};
+use muon_crds::function::{Mode, PastRevision, Serving};
 use muon_crds::scaling::ScalingStatus;
 use muon_crds::words::{self, State};
 use muon_crds::{Condition, ConditionType, FunctionStatus, condition};
@@ -44,9 +44,26 @@ pub fn report(observed: &Observed, outcome: Result<&Valid, &Invalid>, now: &str)
         ready_replicas: serving.as_ref().map_or(0, |serving| ready_replicas(observed, serving, old.ready_replicas)),
         scaling,
         selector: Some(format!("{}={name}", words::FUNCTION)),
+        revisions: past(old.revisions, old.serving.as_ref(), serving.as_ref(), now),
         serving,
     };
     Report { status, notes }
+}
+
+/// So many revisions that served are told of.
+const MAX_PAST: usize = 5;
+
+/// What served before, with what ends now if anything does.
+fn past(mut all: Vec<PastRevision>, old: Option<&Serving>, new: Option<&Serving>, now: &str) -> Vec<PastRevision> {
+    if let (Some(old), Some(new)) = (old, new)
+        && old.revision != new.revision
+    {
+        let (revision, digest) = (old.revision.clone(), old.digest.clone());
+        let since = all.first().map(|last| last.until.clone());
+        all.insert(0, PastRevision { revision, digest, since, until: now.to_owned() });
+        all.truncate(MAX_PAST);
+    }
+    all
 }
 
 /// The Event that tells who scales it from now on, when that changes between us and an autoscaler.

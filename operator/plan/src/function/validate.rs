@@ -3,7 +3,7 @@
 use muon_crds::function::{Mode, Serving};
 use muon_crds::values::{EnvVar, Resources, Variable};
 use muon_crds::words::FUNCTIONS_SERVICE;
-use muon_crds::{ConditionType, Environment, EnvironmentSpec, FunctionSpec, Package, condition, names};
+use muon_crds::{ConditionType, Environment, EnvironmentSpec, Package, condition, names};
 
 use super::{Held, Observed, Resolved, Valid, env, references};
 use crate::finding::Invalid;
@@ -59,12 +59,13 @@ fn resolve(observed: &Observed) -> Result<Found<'_>, Invalid> {
         let name = &spec.environment;
         waiting("EnvironmentNotFound", format!("waiting for the Environment {name}: there is none in this namespace"))
     })?;
-    let digest = digest(spec, observed.package.as_ref())?;
+    let digest = digest(observed)?;
     Ok(Found { environment, digest, references: versions(observed)? })
 }
 
-fn digest<'a>(spec: &FunctionSpec, package: Option<&'a Package>) -> Result<&'a str, Invalid> {
-    let package = match (package, &spec.package) {
+fn digest(observed: &Observed) -> Result<&str, Invalid> {
+    let spec = &observed.object.spec;
+    let package = match (observed.package.as_ref(), &spec.package) {
         (Some(package), _) => package,
         (None, Some(name)) => {
             let message = format!("waiting for the Package {name}: there is none in this namespace");
@@ -87,6 +88,9 @@ fn digest<'a>(spec: &FunctionSpec, package: Option<&'a Package>) -> Result<&'a s
         );
         return Err(Invalid::stalled(ConditionType::Resolved, "EnvironmentMismatch", message));
     }
+    if let Some(pinned) = &spec.package_digest {
+        return if is_known(pinned, observed, package) { Ok(pinned) } else { Err(unknown(pinned, name)) };
+    }
     let status = package.status.as_ref();
     let current = status.filter(|status| {
         status.observed_generation == package.metadata.generation
@@ -96,6 +100,23 @@ fn digest<'a>(spec: &FunctionSpec, package: Option<&'a Package>) -> Result<&'a s
         return Ok(digest);
     }
     Err(package_not_ready(name, package))
+}
+
+/// Whether the content was the Package's, or served this Function: then the store keeps it, for it is named here.
+fn is_known(digest: &str, observed: &Observed, package: &Package) -> bool {
+    let known = package.status.iter().flat_map(|status| status.digest.iter().chain(&status.previous));
+    let status = observed.object.status.as_ref();
+    let serving = status.and_then(|status| status.serving.as_ref()).map(|serving| &serving.digest);
+    let before = status.into_iter().flat_map(|status| status.revisions.iter().map(|past| &past.digest));
+    known.chain(serving).chain(before).any(|known| known == digest)
+}
+
+fn unknown(digest: &str, package: &str) -> Invalid {
+    let message = format!(
+        "spec.packageDigest: neither the Package {package} nor this Function knows of {digest}: see status.digest and \
+         status.previous of the Package, and status.revisions of the Function"
+    );
+    waiting("DigestNotFound", message)
 }
 
 fn package_not_ready(name: &str, package: &Package) -> Invalid {

@@ -8,6 +8,8 @@ use crate::finding::{Invalid, Note, NoteType, Report};
 
 /// An Event holds this much of a message.
 const MAX_NOTE: usize = 1000;
+/// So many results of earlier builds are kept in the store for going back.
+const MAX_PREVIOUS: usize = 5;
 const STORED: &str = "the archive is in the store";
 const BUILT: &str = "what was built of the source is in the store";
 
@@ -48,6 +50,11 @@ pub fn report(
         let message = format!("the content changed: {}", stored.digest);
         notes.push(Note { type_: NoteType::Normal, reason: reason.to_owned(), action, message });
     }
+    let previous = match (outcome, is_built) {
+        (Ok(stored), true) => previous(&stored.digest, old.digest.as_ref(), old.previous),
+        (Err(_), true) => old.previous,
+        (_, false) => Vec::new(),
+    };
     let source = progress.source.as_ref().map(|source| source.digest.clone());
     let status = PackageStatus {
         observed_generation: generation,
@@ -57,8 +64,17 @@ pub fn report(
         source_digest: source.or(old.source_digest).filter(|_| is_built),
         build: progress.build.clone().or(old.build).filter(|_| is_built),
         origin: progress.origin.clone().or(old.origin).filter(|_| is_remote),
+        previous,
     };
     Report { status, notes }
+}
+
+/// What was built before, the newest first.
+fn previous(now: &str, last: Option<&String>, before: Vec<String>) -> Vec<String> {
+    let mut all: Vec<String> = last.filter(|last| !before.contains(last)).cloned().into_iter().chain(before).collect();
+    all.retain(|digest| digest != now);
+    all.truncate(MAX_PREVIOUS);
+    all
 }
 
 fn built(old: &[Condition], outcome: Result<&Stored, &Invalid>) -> Option<Said> {
@@ -85,6 +101,17 @@ fn brief(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn going_back_finds_what_was_built_before() {
+        let digests = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(previous("b", Some(&"a".to_owned()), Vec::new()), ["a"]);
+        assert_eq!(previous("c", Some(&"b".to_owned()), digests(&["a"])), ["b", "a"]);
+        assert_eq!(previous("a", Some(&"b".to_owned()), digests(&["a"])), ["b"]);
+        assert_eq!(previous("a", Some(&"a".to_owned()), digests(&["b"])), ["b"]);
+        let many = digests(&["1", "2", "3", "4", "5"]);
+        assert_eq!(previous("7", Some(&"6".to_owned()), many), ["6", "1", "2", "3", "4"]);
+    }
 
     #[test]
     fn an_event_has_the_end_of_a_long_log() {
