@@ -12,12 +12,22 @@ FOLDER = CLONE / "config" / "environments"
 DEFAULT = ("python", "node")
 # The samples of functions that fail on purpose.
 BROKEN = "broken"
+# Samples that wait to be applied by hand: what fails on purpose, what needs a package registry, and what would make the
+# default wait for a build.
+LEFT_OUT = (BROKEN, "broken-build", "go-module", "typescript")
+# Environments whose images are large, and take minutes: no test builds them. The tests of what is in them run on this machine.
+BY_HAND = ("go", "java", "rust")
 
 
 def known() -> tuple[str, ...]:
     """The names of all Environments: those that come by default, then the others."""
     found = sorted(path.parent.name for path in FOLDER.glob("*/environment.yaml"))
     return DEFAULT + tuple(name for name in found if name not in DEFAULT)
+
+
+def tested() -> tuple[str, ...]:
+    """Those whose images the tests of the node use."""
+    return tuple(name for name in known() if name not in BY_HAND)
 
 
 def parse(words: str) -> tuple[str, ...]:
@@ -40,9 +50,9 @@ def image_folders(names: Iterable[str]) -> dict[str, Path]:
 
 
 def tested_images() -> tuple[str, ...]:
-    """The images that tests on a node need: every runtime, and the builders that come by default or that a sample needs."""
+    """The images that tests on a node need: every runtime but those left out, and the builders that come by default or that a sample needs."""
     found = {}
-    for name in known():
+    for name in tested():
         folders = image_folders([name])
         if name not in DEFAULT and not _some_sample_builds(name):
             folders.pop(f"muon/{name}-builder", None)
@@ -69,9 +79,9 @@ def packages(names: Iterable[str]) -> list[str]:
 
 
 def samples_for(names: Iterable[str], folder: Path = CLONE / "samples") -> list[Path]:
-    """The samples that these Environments are enough for, without those that fail on purpose."""
+    """The samples that these Environments are enough for, without those that are applied by hand."""
     chosen = set(names)
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name != BROKEN and _needs(path) <= chosen]
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in LEFT_OUT and _needs(path) <= chosen]
 
 
 def _needs(sample: Path) -> set[str]:

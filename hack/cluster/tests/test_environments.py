@@ -31,8 +31,10 @@ class ChoiceTest(unittest.TestCase):
 
     def test_every_runtime_is_tested_and_builders_where_something_builds(self) -> None:
         images = environments.tested_images()
-        for name in environments.known():
+        for name in environments.tested():
             self.assertIn(f"muon/{name}", images)
+        for name in environments.BY_HAND:
+            self.assertNotIn(f"muon/{name}", images)
         self.assertNotIn("muon/php-builder", images)
 
     def test_a_sample_comes_with_the_environments_that_it_needs(self) -> None:

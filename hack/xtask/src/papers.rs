@@ -86,7 +86,10 @@ fn every_sample_is_told_and_checked() {
         if !index.contains(&format!("({name})")) || !folder.join("README.md").is_file() {
             wrong.push(format!("{name}: needs a README.md and a line in samples/README.md"));
         }
-        wrong.extend(check_steps(&name, &folder));
+        // What is never built is never called.
+        if name != "broken-build" {
+            wrong.extend(check_steps(&name, &folder));
+        }
         wrong.extend(check_hosts(&name));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -30,9 +30,7 @@ func main() {
 	}
 	server := &http.Server{
 		Handler: &front{handler: handler, filepath: os.Getenv("MUON_PACKAGE"), entrypoint: entrypoint},
-		// Proxies close what they do not need. A short time of ours would close a connection in the very moment in which
-		// a proxy sends its next request on it.
-		IdleTimeout:    time.Hour,
+		// No time of ours for idle connections: proxies close what they do not need, and a deadline costs a timer a request.
 		MaxHeaderBytes: 64 << 10,
 		ErrorLog:       serverLog(),
 	}
