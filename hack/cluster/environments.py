@@ -50,7 +50,7 @@ def image_folders(names: Iterable[str]) -> dict[str, Path]:
 
 
 def tested_images() -> tuple[str, ...]:
-    """The images that tests on a node need: every runtime but those left out, and the builders that come by default or that a sample needs."""
+    """The images that tests on a node need: the runtimes, and the builders that come by default or that a sample needs."""
     found = {}
     for name in tested():
         folders = image_folders([name])
