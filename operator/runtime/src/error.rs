@@ -21,8 +21,10 @@ pub(crate) enum Error {
     Key { path: PathBuf, source: muon_order::Refused },
     #[error(transparent)]
     Leadership(#[from] muon_reconcile::leadership::LeadershipError),
-    #[error("cannot open the store at {path}: {message}; is it a directory that uid 65532 may write?")]
-    Store { path: PathBuf, message: String },
+    #[error(
+        "cannot open the store at {place}: {message}; is it a directory that uid 65532 may write, or a bucket of which the credentials are right?"
+    )]
+    Store { place: String, message: String },
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("the operator stopped: {0}")]

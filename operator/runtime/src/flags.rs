@@ -158,6 +158,18 @@ pub(crate) struct StoreFlags {
     /// Directory that holds the archives.
     #[arg(long, env = "MUON_STORE_DIR", default_value = "/data")]
     pub(crate) dir: PathBuf,
+    /// S3 bucket that holds the archives instead; credentials come from the usual variables (AWS_ACCESS_KEY_ID, …).
+    #[arg(long, env = "MUON_S3_BUCKET")]
+    pub(crate) s3_bucket: Option<String>,
+    /// URL of the S3 server, if it is not the cloud's; `http://` is spoken where it is written.
+    #[arg(long, env = "MUON_S3_ENDPOINT")]
+    pub(crate) s3_endpoint: Option<String>,
+    /// Region of the bucket.
+    #[arg(long, env = "MUON_S3_REGION")]
+    pub(crate) s3_region: Option<String>,
+    /// What all names in the bucket begin with; the store counts what is there to be its own.
+    #[arg(long, env = "MUON_S3_PREFIX")]
+    pub(crate) s3_prefix: Option<String>,
     /// Directory with the public half of the order key (file `public`).
     #[arg(long, env = "MUON_ORDER_DIR", default_value = "/etc/muon/order")]
     pub(crate) order_dir: PathBuf,

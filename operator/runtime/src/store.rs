@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use muon_order::Verifier;
-use muon_store::{Quotas, Settings, Store, Sweeping};
+use muon_store::{Bucket, Quotas, Settings, Store, Sweeping};
 
 use crate::admin;
 use crate::error::Error;
@@ -17,9 +17,7 @@ use crate::shutdown::Shutdown;
 pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
     let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
     let verifier = verifier(&flags.order_dir)?;
-    let store = Store::local(&flags.dir, settings(&flags))
-        .await
-        .map_err(|error| Error::Store { path: flags.dir.clone(), message: error.to_string() })?;
+    let store = open(&flags).await?;
     let registry = admin::registry();
     store.register(&registry)?;
     let blobs = admin::listen(flags.port).await?;
@@ -31,7 +29,7 @@ pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
             async move { store.ready().await.map_err(|error| error.to_string()) }.boxed()
         })
     };
-    tracing::info!(port = flags.port, dir = %flags.dir.display(), "the store serves");
+    tracing::info!(port = flags.port, place = place(&flags), "the store serves");
     let router = muon_store::router(store, verifier);
     let served = axum::serve(blobs, router).with_graceful_shutdown(shutdown.clone().requested());
     tokio::try_join!(
@@ -39,6 +37,30 @@ pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
         admin::serve(probes, registry, ready, shutdown.requested())
     )?;
     Ok(())
+}
+
+/// In a bucket, or in a directory.
+async fn open(flags: &StoreFlags) -> Result<Store, Error> {
+    let opened = match &flags.s3_bucket {
+        Some(name) => {
+            let bucket = Bucket {
+                name: name.clone(),
+                endpoint: flags.s3_endpoint.clone(),
+                region: flags.s3_region.clone(),
+                prefix: flags.s3_prefix.clone(),
+            };
+            Store::s3(&bucket, settings(flags)).await
+        }
+        None => Store::local(&flags.dir, settings(flags)).await,
+    };
+    opened.map_err(|error| Error::Store { place: place(flags), message: error.to_string() })
+}
+
+fn place(flags: &StoreFlags) -> String {
+    match &flags.s3_bucket {
+        Some(bucket) => format!("s3://{bucket}"),
+        None => flags.dir.display().to_string(),
+    }
 }
 
 fn settings(flags: &StoreFlags) -> Settings {

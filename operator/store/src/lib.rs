@@ -41,6 +41,7 @@ mod failure;
 mod ledger;
 mod metrics;
 mod routes;
+mod s3;
 mod sweep;
 mod upload;
 
@@ -49,6 +50,7 @@ pub use digest::{Digest, Name};
 pub use failure::StoreError;
 pub use ledger::Quotas;
 pub use routes::router;
+pub use s3::Bucket;
 pub use sweep::Sweeping;
 
 #[cfg(test)]

@@ -349,3 +349,4 @@ async fn calls_are_counted() {
 }
 
 mod keeping;
+mod s3;
