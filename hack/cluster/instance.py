@@ -103,6 +103,11 @@ class Instance:
         return f"muon-{self.name}"
 
     @property
+    def forward_pid(self) -> Path:
+        """The forward proxy for builds, which lives on the machine's network and not on the node's."""
+        return self.state / "run" / "forward.pid"
+
+    @property
     def netns_path(self) -> Path:
         """Where iproute2 pins the network namespace."""
         return Path("/run/netns") / self.netns

@@ -209,6 +209,8 @@ def _kill_everything(instance: Instance) -> None:
     running = supervisor_of(instance)
     if running is not None:
         running.signal(signal.SIGKILL)
+    if forwarding := recorded(instance.forward_pid):
+        forwarding[0].signal(signal.SIGKILL)
     kill_all(cgroups(instance).members)
 
 

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from collections.abc import Sequence
 
-from .. import cache, calls, environments, images, imports, installation, prerequisites
+from .. import cache, calls, environments, images, imports, installation, prerequisites, registries
 from ..bringup import CLUSTER_IMAGES, bring_up, build_images, write_status
 from ..installation import Target
 from ..instance import CLONE, INGRESS_PORT, Instance
@@ -25,6 +25,7 @@ def main() -> int:
     with instance.lock():
         bring_up(instance, options.only_cluster, chosen)
         if not options.only_cluster:
+            registries.serve(instance)
             installation.install_samples(Kubectl.of_instance(instance), chosen)
             _call_sample(instance, calls.sample_for(chosen))
         print(as_text(write_status(instance)))
