@@ -102,6 +102,18 @@ fn assert_harmless(archive: Vec<u8>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// What the fuzzer (`operator/agent/fuzz`) has found to be worth a look, kept small.
+#[test]
+fn what_a_fuzzer_found_does_no_harm() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/unpack");
+    let found: Vec<_> = std::fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!found.is_empty());
+    for path in found {
+        let outcome = assert_harmless(std::fs::read(&path).unwrap());
+        assert!(outcome.is_ok(), "{path:?}: {outcome:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
