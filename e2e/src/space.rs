@@ -15,6 +15,8 @@ use crate::wait;
 
 /// Until an object that is in order says so.
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Until a Package is built: a compiler's work, on a machine that has other work too.
+pub const BUILT_WITHIN: Duration = Duration::from_secs(300);
 
 /// A namespace.
 pub struct Space {
@@ -55,11 +57,7 @@ impl Space {
         K: Conditioned + Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
     {
-        self.has(name, "Ready", |object: &K| {
-            condition::is_true(object.conditions(), ConditionType::Ready)
-                && object.observed_generation() == object.meta().generation
-        })
-        .await
+        self.has(name, "Ready", is_ready).await
     }
 
     /// Waits until the object is as wished, and gives it.
@@ -70,6 +68,17 @@ impl Space {
     {
         let condition = |object: Option<&K>| object.is_some_and(&wish);
         wait::object(&self.api(), name, READY_WITHIN, what, condition).await.expect("it is there")
+    }
+
+    /// Waits until a Package, which may have to be built, is as wished.
+    pub async fn package(&self, name: &str, what: &str, wish: impl Fn(&Package) -> bool) -> Package {
+        let condition = |object: Option<&Package>| object.is_some_and(&wish);
+        wait::object(&self.api(), name, BUILT_WITHIN, what, condition).await.expect("it is there")
+    }
+
+    /// Waits until a Package that has to be built is `Ready` for what its spec says now.
+    pub async fn built(&self, name: &str) -> Package {
+        self.package(name, "built, and Ready", is_ready).await
     }
 
     /// Deletes an object and waits until it is gone.
@@ -84,6 +93,11 @@ impl Space {
         let uid = object.uid().expect("it was stored");
         wait::object(&api, name, READY_WITHIN, "deleted", is_deleted(&uid)).await;
     }
+}
+
+fn is_ready<K: Conditioned + Resource>(object: &K) -> bool {
+    condition::is_true(object.conditions(), ConditionType::Ready)
+        && object.observed_generation() == object.meta().generation
 }
 
 /// The condition of this type.

@@ -3,8 +3,10 @@
 //! Tests that kill or stop what all others need take the [`alone`] side of one lock, the others the [`together`] side.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod builds;
 mod bursts;
 mod cold;
+mod compiled;
 mod env;
 mod foreign;
 mod idle;

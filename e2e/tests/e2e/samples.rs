@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
-use muon_crds::{Function, HTTPTrigger, Package};
+use muon_crds::{Function, HTTPTrigger};
 use muon_e2e::control_plane::repository;
 use muon_e2e::manifest::documents;
 use muon_e2e::route::{Reply, Route};
@@ -95,7 +95,7 @@ pub async fn check_in(scene: &Scene, folder: &str) {
     for object in &objects {
         let (name, kind) = (object.name_any(), object.types.as_ref().map(|types| types.kind.as_str()));
         match kind {
-            Some("Package") => drop(scene.ready::<Package>(&name).await),
+            Some("Package") => drop(scene.built(&name).await),
             Some("Function") => drop(scene.ready::<Function>(&name).await),
             Some("HTTPTrigger") => drop(scene.ready::<HTTPTrigger>(&name).await),
             _ => {}
@@ -195,6 +195,11 @@ async fn e2e_sample_hello_node() {
 }
 
 #[tokio::test]
+async fn e2e_sample_python_dependency() {
+    check("python-dependency", &["python"]).await;
+}
+
+#[tokio::test]
 async fn e2e_sample_rest_api() {
     check("rest-api", &["python"]).await;
 }
@@ -217,4 +222,9 @@ async fn e2e_sample_settings() {
 #[tokio::test]
 async fn e2e_sample_streaming() {
     check("streaming", &["python"]).await;
+}
+
+#[tokio::test]
+async fn e2e_sample_typescript() {
+    check("typescript", &["node"]).await;
 }
