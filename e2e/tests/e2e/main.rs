@@ -16,6 +16,7 @@ mod languages;
 mod ownership;
 mod pools;
 mod reserves;
+mod retries;
 mod rolls;
 mod runtime;
 mod samples;
