@@ -81,6 +81,13 @@ impl Bed {
         Ok(self.api::<Pod>().list(&ListParams::default().labels(&selector)).await?.items)
     }
 
+    /// How many pods serve this function that was just called for the first time: a pod's claim is written within a second
+    /// of the first reply, and until then it does not wear the function's name.
+    pub(crate) async fn claimed(&self, function: &str) -> Result<usize, Error> {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Ok(self.pods_of(function).await?.len())
+    }
+
     /// Where one pod is called directly.
     pub(crate) fn direct(&self, pod: &Pod) -> Result<Target, Error> {
         let address = SocketAddr::new(address(pod)?, words::PORT_RUNTIME);

@@ -1,6 +1,6 @@
 //! Many first requests at once: to one function, to as many functions as the pool has pods, to more than it has.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -19,8 +19,6 @@ const NATIVE: &str = "native";
 const BARE: &str = "bare";
 /// Requests at once to one function.
 const ONE: usize = 50;
-/// A pod's claim is written within a second of the first reply: until then it does not wear the function's name.
-const SETTLED: Duration = Duration::from_secs(2);
 /// Generic pods of the pool that runs dry.
 const DRY: usize = 3;
 
@@ -76,8 +74,7 @@ async fn one(context: &Context, bed: &Bed) -> Result<Vec<Row>, Error> {
         let found = burst(bed, &vec![function.name.clone(); ONE]).await?;
         last.push(found.last);
         errors.push(found.errors);
-        tokio::time::sleep(SETTLED).await;
-        claims.push(bed.pods_of(&function.name).await?.len() as f64);
+        claims.push(bed.claimed(&function.name).await? as f64);
         bed.delete(&[function.name]).await?;
         bar.inc(1);
     }

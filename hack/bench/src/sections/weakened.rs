@@ -170,7 +170,7 @@ async fn one(bed: &Bed, proxy: &Proxy, name: &str, figures: &mut Figures) -> Res
     }
     // Only the claims matter here: that a weakened build may also fail is no failure of the measurement.
     join_all(connections.iter_mut().map(Connection::get)).await;
-    figures.claims.push(bed.pods_of(burst).await?.len() as f64);
+    figures.claims.push(bed.claimed(burst).await? as f64);
     bed.delete(&functions.into_iter().map(|function| function.name).collect::<Vec<_>>()).await
 }
 
