@@ -42,6 +42,7 @@ type function interface {
 // loading holds the one function of this process, and how it came to be.
 type loading struct {
 	settings settings
+	server   *http.Server
 	stopping atomic.Bool
 
 	one      sync.Mutex // held while a load runs: the same order again waits for it

@@ -59,6 +59,7 @@ func main() {
 	loading := &loading{settings: known}
 	// Idle connections are closed by proxies and the agent, which know when they do not need them any more.
 	server := &http.Server{Handler: loading, IdleTimeout: time.Hour, MaxHeaderBytes: 64 << 10, ErrorLog: quiet()}
+	loading.server = server
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	emit("INFO", "runtime", "listening", fields{"port": listener.Addr().(*net.TCPAddr).Port})

@@ -16,6 +16,9 @@ import (
 	"time"
 )
 
+// farewell bounds how long those who asked a program that has ended are waited for.
+const farewell = 2 * time.Second
+
 // program is an executable that serves HTTP by itself, on the port or on the socket that it was given.
 type program struct {
 	command *exec.Cmd
@@ -67,6 +70,10 @@ func (l *loading) startProgram(found executable) (function, error) {
 		if !l.stopping.Load() {
 			// A runtime that cannot serve: kubelet starts it anew, and the agent loads again.
 			emit("ERROR", "runtime", "the program has ended", fields{"error": p.command.ProcessState.String()})
+			// Whoever asked it something is told first.
+			limit, cancel := context.WithTimeout(context.Background(), farewell)
+			_ = l.server.Shutdown(limit)
+			cancel()
 			os.Exit(1)
 		}
 	}()
