@@ -124,7 +124,7 @@ class Contract:
         error = self.assert_error(reply, 500, "function", "Exception", "yes")
         self.assertEqual(error["requestId"], "r-7")
         self.assertIn(self.lost, error["message"])
-        record = runtime.logged(lambda r: r.get("requestId") == "r-7" and r.get("level") == "ERROR")
+        record = runtime.wait_for_log(lambda r: r.get("requestId") == "r-7" and r.get("level") == "ERROR")
         self.assertIn(self.lost, record["error"])
         self.assertIn(self.deeper, record["traceback"])
         self.assertEqual(runtime.request("GET", "/hello").text, "hello\n")
@@ -142,7 +142,7 @@ class Contract:
     def test_what_a_function_logs_carries_the_request(self):
         runtime = self.serving()
         runtime.request("GET", "/log", headers={"x-request-id": "r-9"})
-        record = runtime.logged(lambda r: r.get("message") == "a line")
+        record = runtime.wait_for_log(lambda r: r.get("message") == "a line")
         self.assertEqual((record["requestId"], record["level"], record["target"]), ("r-9", "WARNING", "function"))
 
     def test_a_request_in_flight_is_finished_on_sigterm(self):
@@ -150,9 +150,9 @@ class Contract:
         replies = []
         asking = threading.Thread(target=lambda: replies.append(runtime.request("GET", "/hold").text))
         asking.start()
-        runtime.logged(lambda r: r.get("message") == "begun")
+        runtime.wait_for_log(lambda r: r.get("message") == "begun")
         runtime.process.terminate()
-        runtime.logged(lambda r: r.get("message") == "stopping")
+        runtime.wait_for_log(lambda r: r.get("message") == "stopping")
         with open(self.scratch.path / "gate", "w") as gate:
             gate.write("finished")
         asking.join(PATIENCE)
@@ -177,7 +177,7 @@ class Contract:
 
         asking = threading.Thread(target=ask)
         asking.start()
-        runtime.logged(lambda r: r.get("message") == "begun")
+        runtime.wait_for_log(lambda r: r.get("message") == "begun")
         self.assertEqual(runtime.stop(), 0)
         asking.join(PATIENCE)
         self.assertEqual(len(cut), 1)

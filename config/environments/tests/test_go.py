@@ -80,10 +80,10 @@ class GoContract(GoTools, Contract, unittest.TestCase):
 
     def test_a_program_that_ends_ends_the_pods_runtime(self):
         runtime = self.serving()
-        found = runtime.logged(lambda r: r.get("message") == "loaded")
+        found = runtime.wait_for_log(lambda r: r.get("message") == "loaded")
         subprocess.run(["kill", "-KILL", str(found["pid"])], check=True)
         self.assertEqual(runtime.process.wait(60), 1)
-        runtime.logged(lambda r: r.get("message") == "the program ended")
+        runtime.wait_for_log(lambda r: r.get("message") == "the program ended")
 
 
 class GoBuilds(GoTools, unittest.TestCase):

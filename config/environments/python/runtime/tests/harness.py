@@ -1,20 +1,20 @@
 """Starts the runtime as a process and speaks HTTP with it, as the agent and the proxy do."""
 
 import base64
-import http.client
-import json
+import functools
 import os
-import queue
 import socket
 import struct
-import subprocess
+import sys
 import tempfile
-import threading
 import unittest
 from pathlib import Path
 
 RUNTIME = Path(__file__).resolve().parent.parent
 PACKAGES = RUNTIME.parent / "packages.txt"
+sys.path.insert(0, str(RUNTIME.parents[1] / "tests"))
+
+import process  # noqa: E402
 
 # Debian's interpreter, since the image has that one and its packages (packages.txt).
 PYTHON = os.environ.get("MUON_TEST_PYTHON", "/usr/bin/python3")
@@ -23,88 +23,18 @@ PYTHON = os.environ.get("MUON_TEST_PYTHON", "/usr/bin/python3")
 PATIENCE = 30
 
 
-class Reply:
-    def __init__(self, response):
-        self.status = response.status
-        self.headers = response.headers
-        self.body = response.read()
-
-    @property
-    def text(self):
-        return self.body.decode()
-
-    def json(self):
-        return json.loads(self.body)
+run_together = functools.partial(process.run_together, patience=PATIENCE)
 
 
-class Runtime:
+class Runtime(process.Process):
     """One runtime process on a free loopback port."""
 
+    patience = PATIENCE
+    hint = f"; the runtime needs the packages in {PACKAGES}"
+
     def __init__(self, **environ):
-        environ = {"PATH": os.environ["PATH"], "MUON_ADDRESS": "127.0.0.1", "MUON_PORT": "0", **environ}
-        environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        self.process = subprocess.Popen(
-            [PYTHON, str(RUNTIME)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environ
-        )
-        self.log = []
-        self._arrived = threading.Condition()
-        self._reader = threading.Thread(target=self._read_log, daemon=True)
-        self._reader.start()
-        self.port = self.wait_for_log(lambda record: record.get("message") == "listening")["port"]
-
-    def _read_log(self):
-        for line in self.process.stdout:
-            try:
-                record = json.loads(line)
-            except ValueError:
-                record = {"notJson": line}
-            with self._arrived:
-                self.log.append(record)
-                self._arrived.notify_all()
-        with self._arrived:
-            self.log.append({"message": "end of log"})
-            self._arrived.notify_all()
-
-    def wait_for_log(self, wanted):
-        """The first log record for which `wanted` holds, waiting until it is written."""
-
-        def found():
-            return next((r for r in self.log if wanted(r)), None) or next(
-                (r for r in self.log if r.get("message") == "end of log"), None
-            )
-
-        with self._arrived:
-            record = self._arrived.wait_for(found, PATIENCE)
-            if record is None or not wanted(record):
-                hint = f"; the runtime needs the packages in {PACKAGES}"
-                raise AssertionError(f"no such log record; the log: {self.log}{hint}")
-            return record
-
-    def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-
-    def request(self, method="GET", path="/", body=None, headers=None):
-        connection = self.connect()
-        try:
-            connection.request(method, path, body, headers or {})
-            return Reply(connection.getresponse())
-        finally:
-            connection.close()
-
-    def load(self, filepath, entrypoint="", **more):
-        order = {"filepath": str(filepath), "functionName": entrypoint, "url": "", "envVersion": 2, **more}
-        return self.request("POST", "/v2/specialize", json.dumps(order), {"content-type": "application/json"})
-
-    def stop(self):
-        """Ends the process as Kubernetes does and returns its exit code."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            return self.process.wait(PATIENCE)
-        finally:
-            self.process.kill()
-            self._reader.join(PATIENCE)
-            self.process.stdout.close()
+        environ = {"PATH": os.environ["PATH"], **environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        super().__init__([PYTHON, RUNTIME], environ)
 
 
 class RuntimeTest(unittest.TestCase):
@@ -167,14 +97,3 @@ class WebSocketClient:
     def close(self):
         self._file.close()
         self.socket.close()
-
-
-def run_together(count, function):
-    """Calls function(i) in `count` threads at the same time and returns the results in order."""
-    results = queue.Queue()
-    threads = [threading.Thread(target=lambda i=i: results.put((i, function(i)))) for i in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    return [value for _, value in sorted((results.get_nowait() for _ in threads), key=lambda item: item[0])]
