@@ -11,6 +11,7 @@ use prometheus::Registry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::builds::Index;
 use crate::cache::Cache;
 use crate::digest::{BLOBS, Hasher, Name};
 use crate::failure::StoreError;
@@ -76,6 +77,7 @@ pub struct Store {
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) ledger: Ledger,
+    pub(crate) index: Index,
     pub(crate) sweeping: Sweeping,
     /// Tells this run of the store from others.
     pub(crate) instance: Arc<str>,
@@ -102,6 +104,7 @@ impl Store {
             objects,
             limits,
             ledger: Ledger::new(quotas),
+            index: Index::default(),
             sweeping,
             instance: instance().into(),
             // The names and labels are constants, right or wrong at compile time; the tests make one.

@@ -82,6 +82,14 @@ impl Name {
     pub(crate) fn build(&self) -> Path {
         Path::from_iter([BUILDS, &self.namespace, self.digest.hex()])
     }
+
+    /// The key of the build of which it is written there, if it is one.
+    pub(crate) fn of_build(path: &Path) -> Option<Self> {
+        let parts: Vec<_> = path.parts().collect();
+        let [_, namespace, hex] = parts.as_slice() else { return None };
+        let key = Self::new(namespace.as_ref(), Digest::parse(&format!("sha256:{}", hex.as_ref())).ok()?).ok()?;
+        (key.build() == *path).then_some(key)
+    }
 }
 
 impl std::fmt::Display for Name {
@@ -132,6 +140,10 @@ mod tests {
         for other in [name.quarantine(), Path::from("probe"), Path::from("packages/demo/ab/cd"), Path::from("a/b/c/d")]
         {
             assert_eq!(Name::at(&other), None, "{other}");
+        }
+        assert_eq!(Name::of_build(&name.build()), Some(name.clone()));
+        for other in [name.path(), name.quarantine(), Path::from("builds/demo/ab")] {
+            assert_eq!(Name::of_build(&other), None, "{other}");
         }
     }
 

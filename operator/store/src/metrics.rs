@@ -29,6 +29,10 @@ pub(crate) struct Metrics {
     pub(crate) swept_bytes: IntCounter,
     /// Uploads refused, since a namespace had no room.
     pub(crate) over_quota: IntCounter,
+    /// Builds whose results are remembered, as the last sweep left them.
+    pub(crate) builds: IntGauge,
+    /// Builds that were forgotten, since their results are gone.
+    pub(crate) forgotten: IntCounter,
 }
 
 impl Metrics {
@@ -52,6 +56,8 @@ impl Metrics {
             swept: IntCounter::new("muon_store_swept_total", "Blobs deleted because they were out of use.")?,
             swept_bytes: IntCounter::new("muon_store_swept_bytes_total", "Bytes of blobs deleted as out of use.")?,
             over_quota: IntCounter::new("muon_store_over_quota_total", "Uploads that a namespace had no room for.")?,
+            builds: IntGauge::new("muon_store_builds", "Builds whose results are remembered, at the last sweep.")?,
+            forgotten: IntCounter::new("muon_store_forgotten_total", "Builds forgotten with their results.")?,
         })
     }
 
@@ -62,10 +68,10 @@ impl Metrics {
         registry.register(Box::new(self.bytes.clone()))?;
         registry.register(Box::new(self.cache.clone()))?;
         registry.register(Box::new(self.cached.clone()))?;
-        for gauge in [&self.blobs, &self.stored, &self.unused] {
+        for gauge in [&self.blobs, &self.stored, &self.unused, &self.builds] {
             registry.register(Box::new(gauge.clone()))?;
         }
-        for counter in [&self.corrupt, &self.swept, &self.swept_bytes, &self.over_quota] {
+        for counter in [&self.corrupt, &self.swept, &self.swept_bytes, &self.over_quota, &self.forgotten] {
             registry.register(Box::new(counter.clone()))?;
         }
         Ok(())

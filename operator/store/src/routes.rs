@@ -123,11 +123,17 @@ async fn sweep(State(served): Call, headers: HeaderMap, body: Bytes) -> Result<J
     access::check_keep(&served.verifier, &headers, &body)?;
     let request: SweepRequest =
         serde_json::from_slice(&body).map_err(|error| StoreError::Body(format!("not a sweep: {error}")))?;
-    // A task of its own: a sweep that was begun ends, also when the caller goes away. The search for rot follows.
+    // A task of its own: a sweep that was begun ends, also when the caller goes away. What nobody waits for follows: the
+    // builds whose results went are forgotten, and the search for rot goes on.
     let store = served.store.clone();
     let sweeping = tokio::spawn(async move {
         let reply = store.sweep(&request).await;
-        tokio::spawn(async move { store.scrub().await });
+        tokio::spawn(async move {
+            if let Err(error) = store.forget_builds().await {
+                tracing::warn!(%error, "builds whose results are gone could not be forgotten; with the next sweep");
+            }
+            store.scrub().await;
+        });
         reply
     });
     Ok(Json(sweeping.await.map_err(|error| StoreError::Body(error.to_string()))??))
