@@ -13,6 +13,10 @@ use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::error::Error;
+use crate::serving::{self, Bounds};
+
+/// Of kubelet and whoever collects metrics, at once.
+const CONNECTIONS: usize = 128;
 
 /// Says whether the process is ready, or why it is not.
 pub(crate) type Ready = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -38,7 +42,7 @@ pub(crate) async fn serve(
     registry: Registry,
     ready: Ready,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), Error> {
+) {
     let metrics = move || {
         let registry = registry.clone();
         async move {
@@ -63,5 +67,5 @@ pub(crate) async fn serve(
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await.map_err(Error::Serve)
+    serving::serve(listener, router, Bounds::of(CONNECTIONS), stop).await;
 }

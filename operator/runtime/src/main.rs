@@ -10,6 +10,7 @@ mod flags;
 mod operator;
 mod peers;
 mod proxy;
+mod serving;
 mod shutdown;
 mod store;
 mod store_address;

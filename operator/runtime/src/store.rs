@@ -11,7 +11,11 @@ use muon_store::{Bucket, Quotas, Settings, Store, Sweeping};
 use crate::admin;
 use crate::error::Error;
 use crate::flags::StoreFlags;
+use crate::serving::{self, Bounds};
 use crate::shutdown::Shutdown;
+
+/// Of agents and operators, at once: each fetches one archive, and those that are not small take turns anyway.
+const CONNECTIONS: usize = 1024;
 
 /// Serves until the signal to stop.
 pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
@@ -31,11 +35,10 @@ pub(crate) async fn run(flags: StoreFlags) -> Result<(), Error> {
     };
     tracing::info!(port = flags.port, place = place(&flags), "the store serves");
     let router = muon_store::router(store, verifier);
-    let served = axum::serve(blobs, router).with_graceful_shutdown(shutdown.clone().requested());
-    tokio::try_join!(
-        async { served.await.map_err(Error::Serve) },
+    tokio::join!(
+        serving::serve(blobs, router, Bounds::of(CONNECTIONS), shutdown.clone().requested()),
         admin::serve(probes, registry, ready, shutdown.requested())
-    )?;
+    );
     Ok(())
 }
 
