@@ -3,6 +3,7 @@
 
 mod address;
 mod archive;
+mod forward;
 mod git;
 mod guard;
 mod oci;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use forward::{Forward, ForwardError};
 pub use git::{Checkout, GitLogin, Id, Revision, Wanted};
 pub use guard::{Lookup, Rules, Session};
 pub use oci::{Login, Reference, logins};

@@ -27,8 +27,8 @@ pub(crate) enum Error {
     Store { place: String, message: String },
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Forward(#[from] muon_reconcile::fetch::ForwardError),
     #[error("the operator stopped: {0}")]
     Operator(String),
-    #[error("serving stopped: {0}")]
-    Serve(std::io::Error),
 }

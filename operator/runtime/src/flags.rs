@@ -77,6 +77,10 @@ pub(crate) struct OperatorFlags {
     /// Registries that speak plain HTTP, as `host:port`; comma-separated.
     #[arg(long, env = "MUON_PLAIN_HTTP_HOSTS", value_delimiter = ',')]
     pub(crate) plain_http_hosts: Vec<String>,
+    /// Forward proxy, as `http://host:port`, through which sources are fetched that are not on --internal-hosts. Every host must then
+    /// be named in --source-hosts (and --redirect-hosts) by itself: behind a proxy nobody sees which address a name leads to.
+    #[arg(long, env = "MUON_SOURCE_PROXY")]
+    pub(crate) source_proxy: Option<String>,
     /// Seconds after which another replica may take over when this one no longer renews its lease.
     #[arg(long, env = "MUON_LEASE_SECONDS", default_value_t = 10)]
     pub(crate) lease_seconds: u64,

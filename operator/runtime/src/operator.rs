@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use kube::Client;
-use muon_reconcile::fetch::Rules;
+use muon_reconcile::fetch::{Forward, ForwardError, Rules};
 use muon_reconcile::leadership::Candidate;
 use muon_reconcile::{History, Settings};
 
@@ -21,6 +21,7 @@ const LEASE: &str = "muon-operator";
 /// Reconciles until the signal to stop.
 pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
     let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
+    let settings = settings(&flags)?;
     let registry = admin::registry();
     let client = Client::try_default().await?;
     let probes = admin::listen(flags.identity.admin_port).await?;
@@ -35,7 +36,7 @@ pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
         seconds: flags.lease_seconds,
     };
     let (leader, lease) = candidate.campaign().await?;
-    let result = muon_reconcile::run(client, settings(&flags), leader, &registry, shutdown.requested()).await;
+    let result = muon_reconcile::run(client, settings, leader, &registry, shutdown.requested()).await;
     // The last receiver is gone with `run`: the lease is given back, and the other replica need not wait.
     match lease.await {
         Ok(Ok(())) => {}
@@ -46,10 +47,10 @@ pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
     result.map_err(|error| Error::Operator(error.to_string()))
 }
 
-fn settings(flags: &OperatorFlags) -> Settings {
-    Settings {
+fn settings(flags: &OperatorFlags) -> Result<Settings, ForwardError> {
+    Ok(Settings {
         cluster_domain: flags.cluster_domain.clone(),
-        rules: rules(flags),
+        rules: rules(flags)?,
         cluster_variables: cluster_variables(std::env::vars()),
         image_pull_policy: flags.image_pull_policy.clone(),
         max_archive_bytes: flags.max_archive_bytes,
@@ -60,11 +61,11 @@ fn settings(flags: &OperatorFlags) -> Settings {
         builds: flags.builds_per_namespace.into(),
         build_history: History { complete: flags.builds_kept.into(), failed: flags.failed_builds_kept.into() },
         ..Settings::new(&flags.identity.namespace, &flags.identity.pod_name, &flags.agent_image, &flags.store_url)
-    }
+    })
 }
 
-fn rules(flags: &OperatorFlags) -> Rules {
-    Rules {
+fn rules(flags: &OperatorFlags) -> Result<Rules, ForwardError> {
+    let rules = Rules {
         schemes: flags.source_schemes.clone(),
         hosts: flags.source_hosts.clone(),
         internal: flags.internal_hosts.clone(),
@@ -75,7 +76,10 @@ fn rules(flags: &OperatorFlags) -> Rules {
             .and_then(|host| host.parse().ok())
             .into_iter()
             .collect(),
-    }
+        forward: None,
+    };
+    let forward = flags.source_proxy.as_deref().map(|url| Forward::new(url, &rules)).transpose()?;
+    Ok(Rules { forward, ..rules })
 }
 
 /// What kubelet tells every container about the API server's Service. This process is in a container as well, and so

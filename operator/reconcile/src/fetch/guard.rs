@@ -6,7 +6,8 @@
 //! - A name is resolved once for a whole fetch, by us; if one of its addresses is inside, nothing is dialled. So a name
 //!   that says something else a moment later changes nothing.
 //! - A redirect stays on the scheme, host and port where it began, unless the installation names the host that it leads to.
-//! - No proxy of the environment, no cookies, no decompression; bodies and time are bounded by whoever reads.
+//! - No proxy of the environment (one that the installation names: see [`Forward`]), no cookies, no decompression; bodies and
+//!   time are bounded by whoever reads.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -21,6 +22,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
 use super::FetchError;
 use super::address::{Place, place};
+use super::forward::Forward;
 use crate::store_client::beginning;
 
 /// Redirects are followed this often.
@@ -41,6 +43,8 @@ pub struct Rules {
     pub redirects: Vec<String>,
     /// Hosts whose registries speak plain HTTP.
     pub plain: Vec<String>,
+    /// Through whom hosts are asked that are not inside; none: directly.
+    pub forward: Option<Forward>,
     /// Addresses of the API server.
     pub api_server: Vec<IpAddr>,
 }
@@ -53,6 +57,7 @@ impl Default for Rules {
             internal: Vec::new(),
             redirects: Vec::new(),
             plain: Vec::new(),
+            forward: None,
             api_server: Vec::new(),
         }
     }
@@ -68,7 +73,7 @@ fn is_meant(pattern: &str, host: &str, port: u16) -> bool {
     is_named(name, host) && only.is_none_or(|only| only == port)
 }
 
-fn is_named(name: &str, host: &str) -> bool {
+pub(super) fn is_named(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
         Some(domain) => {
             let (host, domain) = (host.to_ascii_lowercase(), domain.to_ascii_lowercase());
@@ -79,7 +84,7 @@ fn is_named(name: &str, host: &str) -> bool {
 }
 
 /// The host of a pattern, without its port.
-fn host_of(pattern: &str) -> &str {
+pub(super) fn host_of(pattern: &str) -> &str {
     match pattern.rsplit_once(':') {
         Some((name, port)) if port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']')) => name,
         _ => pattern,
@@ -141,6 +146,13 @@ impl Rules {
     /// `http` for registries that speak it, `https` for all others.
     pub fn scheme_of(&self, host: &str, port: u16) -> &'static str {
         if self.plain.iter().any(|pattern| is_meant(pattern, host, port)) { "http" } else { "https" }
+    }
+
+    /// The proxy that this URL is asked of: what may lie inside is asked directly.
+    fn forward_of(&self, url: &Url) -> Option<Url> {
+        let (host, port) = (url.host_str()?, url.port_or_known_default()?);
+        let is_internal = self.internal.iter().any(|pattern| is_meant(pattern, host, port));
+        self.forward.as_ref().filter(|_| !is_internal).map(|forward| forward.url().clone())
     }
 
     /// Whether a redirect may be followed.
@@ -214,7 +226,9 @@ impl Resolve for Pinned {
                 Some(addresses) => addresses,
                 None => lookup.0(name.clone()).await?,
             };
-            rules.lead(&name, &addresses).map_err(Refusal)?;
+            if !rules.forward.as_ref().is_some_and(|forward| forward.is_at(&name)) {
+                rules.lead(&name, &addresses).map_err(Refusal)?;
+            }
             known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, addresses.clone());
             Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
@@ -251,8 +265,12 @@ impl Session {
             }
         });
         let resolver = Pinned { rules: pinned, lookup: lookup.clone(), known: Arc::default() };
-        let client = reqwest::Client::builder()
-            .no_proxy()
+        let mut builder = reqwest::Client::builder().no_proxy();
+        if rules.forward.is_some() {
+            let rules = Arc::clone(&rules);
+            builder = builder.proxy(reqwest::Proxy::custom(move |url| rules.forward_of(url)));
+        }
+        let client = builder
             .redirect(policy)
             .connect_timeout(CONNECT)
             .referer(false)
