@@ -14,9 +14,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("muon-agent", &["muon-crds", "muon-order"]),
     ("muon-store", &["muon-crds", "muon-order"]),
     ("muon-reconcile", &["muon-crds", "muon-plan", "muon-routes", "muon-order"]),
+    ("muon-cli", &["muon-crds", "muon-plan"]),
     (
         "muon-runtime",
         &[
+            "muon-cli",
             "muon-crds",
             "muon-plan",
             "muon-routes",

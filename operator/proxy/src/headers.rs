@@ -1,5 +1,7 @@
 //! Headers on their way through: what ends here is taken off, what tells of the way is added.
 
+use std::time::Duration;
+
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
@@ -13,6 +15,7 @@ pub(crate) const FUNCTION: HeaderName = HeaderName::from_static(header::FUNCTION
 pub(crate) const NAMESPACE: HeaderName = HeaderName::from_static(header::NAMESPACE);
 pub(crate) const ATTEMPT: HeaderName = HeaderName::from_static(header::ATTEMPT);
 pub(crate) const START: HeaderName = HeaderName::from_static(header::START);
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -83,6 +86,16 @@ pub(crate) fn cleanse(headers: &mut HeaderMap) {
 /// Makes a pod's headers those of an answer to the client.
 pub(crate) fn cleanse_answer(headers: &mut HeaderMap) {
     strip_hop(headers);
+}
+
+/// Tells the client how long each phase of a cold request took, beside what the function itself says of its own.
+pub(crate) fn tell_phases(headers: &mut HeaderMap, routed: Duration, waited: Duration, head: Duration) {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let answered = head.saturating_sub(routed + waited);
+    let phases = format!("route;dur={:.3}, start;dur={:.3}, function;dur={:.3}", ms(routed), ms(waited), ms(answered));
+    if let Ok(phases) = HeaderValue::try_from(phases) {
+        headers.append(SERVER_TIMING, phases);
+    }
 }
 
 /// Whether anybody else has forwarded the request.

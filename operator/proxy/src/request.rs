@@ -139,6 +139,7 @@ impl Proxy {
                     self.observe_cold(now);
                     let Some(record) = record.take() else { return Err(internal()) };
                     let start = record.start;
+                    let (routed, waited, head) = (record.routed, record.waited, record.head);
                     let mut response = match change {
                         Some(change) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                             upgrade::join(change.client, response, lease, record)
@@ -151,6 +152,9 @@ impl Proxy {
                         }
                     };
                     response.headers_mut().insert(headers::START, HeaderValue::from_static(start.as_str()));
+                    if start == Start::Cold {
+                        headers::tell_phases(response.headers_mut(), routed, waited, head);
+                    }
                     if repeated {
                         response.headers_mut().insert(headers::ATTEMPT, SECOND);
                     }

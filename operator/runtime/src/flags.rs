@@ -10,21 +10,25 @@ use muon_proxy::AccessLog;
 #[derive(Parser, Debug)]
 #[command(name = "muon", version, propagate_version = true)]
 pub(crate) struct Flags {
-    /// Which log lines are written, e.g. `info` or `muon_proxy=debug,info`.
-    #[arg(long, env = "MUON_LOG", default_value = "info", global = true)]
+    /// Which log lines a process of the installation writes, e.g. `info` or `muon_proxy=debug,info`.
+    #[arg(long, env = "MUON_LOG", default_value = "info", global = true, hide_short_help = true)]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) connection: muon_cli::Connection,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-/// The processes.
+/// What people type, and the processes of an installation.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Run the reconcilers.
+    #[command(flatten)]
+    Cli(muon_cli::Command),
+    /// A process of the installation: the reconcilers.
     Operator(OperatorFlags),
-    /// Run the data plane.
+    /// A process of the installation: the data plane.
     Proxy(ProxyFlags),
-    /// Run the package store.
+    /// A process of the installation: the package store.
     Store(StoreFlags),
 }
 
@@ -211,6 +215,16 @@ mod tests {
             Command::Operator(flags) => Ok(flags),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn no_two_flags_have_one_name_and_people_name_a_namespace_before_or_behind_the_command() {
+        use clap::CommandFactory as _;
+        Flags::command().debug_assert();
+        for words in [["muon", "-n", "team", "get"], ["muon", "get", "-n", "team"]] {
+            assert_eq!(Flags::try_parse_from(words).unwrap().connection.namespace.as_deref(), Some("team"));
+        }
+        assert_eq!(operator(&["--namespace", "other"]).unwrap().identity.namespace, "other");
     }
 
     #[test]

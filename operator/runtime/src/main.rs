@@ -5,6 +5,7 @@
 
 mod admin;
 mod claim;
+mod cli;
 mod error;
 mod flags;
 mod operator;
@@ -17,7 +18,6 @@ mod store_address;
 mod telemetry;
 mod watches;
 
-use clap::Parser as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,7 +26,15 @@ use flags::{Command, Flags};
 use muon_proxy::Appender;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
+    // One cryptography provider for the whole process; the libraries below ask for the installed one.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        muon_cli::output::note(&Error::Cryptography.to_string());
+        return ExitCode::FAILURE;
+    }
+    let flags = match cli::flags() {
+        Flags { command: Command::Cli(command), connection, .. } => return cli::run(command, &connection),
+        flags => flags,
+    };
     // A proxy waits for nobody, whoever reads its log; the others say little.
     let appender = match &flags.command {
         Command::Proxy(_) => telemetry::appender(),
@@ -48,8 +56,6 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: Flags, log: Option<Appender>) -> Result<(), Error> {
-    // One cryptography provider for the whole process; the libraries below ask for the installed one.
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| Error::Cryptography)?;
     let runtime = match &flags.command {
         // One thread serves: on the machines that this is made for, waking a second one costs more than it gives.
         Command::Proxy(flags) if flags.threads > 1 => {
@@ -63,6 +69,8 @@ fn run(flags: Flags, log: Option<Appender>) -> Result<(), Error> {
             Command::Operator(flags) => operator::run(flags).await,
             Command::Proxy(flags) => proxy::run(flags, log).await,
             Command::Store(flags) => store::run(flags).await,
+            // Ended before: a command of the user's is no process of the installation, and writes no log.
+            Command::Cli(_) => Ok(()),
         }
     })
 }

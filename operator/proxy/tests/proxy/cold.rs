@@ -22,6 +22,11 @@ async fn a_first_request_claims_loads_and_is_answered_then_the_next_is_warm() {
     assert_eq!(answer.headers["muon-start"], "cold");
     let again = call(node.functions, get("hello.demo.svc.cluster.local:80", "/")).await;
     assert_eq!((again.headers["muon-start"].as_bytes(), again.body.as_str()), (&b"warm"[..], "pod-1"));
+    // How long each phase took is told where there were any.
+    let phases = answer.headers["server-timing"].to_str().unwrap();
+    let names: Vec<&str> = phases.split(", ").filter_map(|phase| phase.split(";dur=").next()).collect();
+    assert_eq!(names, ["route", "start", "function"], "{phases}");
+    assert!(!again.headers.contains_key("server-timing"));
     let claims = cluster.claims.lock().unwrap().clone();
     assert_eq!(claims.len(), 1);
     assert_eq!(
