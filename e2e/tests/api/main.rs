@@ -5,6 +5,7 @@ mod autoscalers;
 mod builds;
 mod children;
 mod claims;
+mod command;
 mod conflicts;
 mod env;
 mod healing;

@@ -1,27 +1,23 @@
 //! `muon call`: one request to a function or through a route, and what the answer tells of its way.
 
 use std::io::Read as _;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use http::header::{HOST, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 use kube::api::ListParams;
-use muon_crds::{Function, HTTPTrigger, pods, words};
+use muon_crds::{Function, HTTPTrigger, words};
 use serde_json::json;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connection::{Connection, Session};
-use crate::failure::{Failure, causes};
+use crate::failure::Failure;
 use crate::kinds::{Kind, Target};
 use crate::output::{self, Terminal};
+use crate::tunnel::Tunnel;
 
 mod told;
 
@@ -89,7 +85,7 @@ pub(crate) async fn run(arguments: Arguments, connection: &Connection, terminal:
     let target = Target::parse(&arguments.what)?;
     let body = arguments.data.as_deref().map(body).transpose()?;
     let session = connection.open().await?;
-    let within = std::time::Duration::from_secs(arguments.timeout);
+    let within = Duration::from_secs(arguments.timeout);
     let answered = tokio::time::timeout(within, send(&arguments, &session, &target, body)).await;
     let answered =
         answered.map_err(|_| Failure::NotReady(format!("{target}: no answer within {} s", within.as_secs())))?;
@@ -157,7 +153,7 @@ async fn send(
 ) -> Result<Answer, Failure> {
     let way = way(session, target, arguments).await?;
     let begun = Instant::now();
-    match &arguments.via {
+    let tunnel = match &arguments.via {
         Some(via) => {
             let host = via.host().ok_or_else(|| Failure::Usage("--via is written http://ADDRESS[:PORT]".to_owned()))?;
             if via.scheme_str() != Some("http") {
@@ -166,30 +162,20 @@ async fn send(
                 ));
             }
             let address = (host.trim_start_matches('[').trim_end_matches(']'), via.port_u16().unwrap_or(80));
-            let stream =
-                TcpStream::connect(address).await.map_err(|error| Failure::Unreachable(format!("{via}: {error}")))?;
-            exchange(arguments, &way, body, stream, begun).await
+            let stream = TcpStream::connect(address).await;
+            Tunnel::over(stream.map_err(|error| Failure::Unreachable(format!("{via}: {error}")))?, None).await?
         }
         None => {
-            let proxy = proxy(session, &arguments.system_namespace).await?;
-            let pods: Api<Pod> = Api::namespaced(session.client.clone(), &arguments.system_namespace);
-            let forwarded = pods.portforward(&proxy, &[way.port]).await;
-            let mut forwarder = forwarded.map_err(|error| tunnel(&proxy, error))?;
-            let Some(stream) = forwarder.take_stream(way.port) else {
-                return Err(Failure::Failed(format!("pod/{proxy}: the API server opened no stream")));
-            };
-            exchange(arguments, &way, body, stream, begun).await
+            let opened = Tunnel::open(session, &arguments.system_namespace, "proxy", way.port).await;
+            opened.map_err(|failure| match failure {
+                Failure::Forbidden(message) => Failure::Forbidden(format!(
+                    "{message}\nwithout the right to pods/portforward there, --via http://ADDRESS names an Ingress controller"
+                )),
+                other => other,
+            })?
         }
-    }
-}
-
-fn tunnel(proxy: &str, error: kube::Error) -> Failure {
-    match Failure::of(format!("a way to pod/{proxy} through the API server"), error) {
-        Failure::Forbidden(message) => Failure::Forbidden(format!(
-            "{message}\nwithout the right to pods/portforward there, --via http://ADDRESS names an Ingress controller (route/NAME)"
-        )),
-        other => other,
-    }
+    };
+    exchange(arguments, &way, body, tunnel, begun.elapsed()).await
 }
 
 async fn way(session: &Session, target: &Target, arguments: &Arguments) -> Result<Way, Failure> {
@@ -243,47 +229,21 @@ fn through(session: &Session, trigger: &HTTPTrigger, path: Option<String>) -> Re
     }
 }
 
-/// A proxy that is ready.
-async fn proxy(session: &Session, system: &str) -> Result<String, Failure> {
-    let pods: Api<Pod> = Api::namespaced(session.client.clone(), system);
-    let labels = format!("{}=proxy,{}={}", words::APP_COMPONENT, words::APP_PART_OF, words::MUON);
-    let listed = pods.list(&ListParams::default().labels(&labels)).await.map_err(|error| {
-        match Failure::of("the proxies", error) {
-            Failure::Forbidden(message) => {
-                Failure::Forbidden(format!("{message}\n--via http://ADDRESS names an Ingress controller instead"))
-            }
-            other => other,
-        }
-    })?;
-    let ready = listed.items.iter().find(|pod| pods::is_ready_and_stays(pod));
-    ready
-        .and_then(|pod| pod.metadata.name.clone())
-        .ok_or_else(|| Failure::NotReady(format!("no proxy is ready in namespace {system}: muon doctor tells more")))
-}
-
 /// One request over one connection.
-async fn exchange<S>(
+async fn exchange(
     arguments: &Arguments,
     way: &Way,
     body: Option<Bytes>,
-    stream: S,
-    begun: Instant,
-) -> Result<Answer, Failure>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let lost = |error: hyper::Error| Failure::Unreachable(format!("{}: {}", way.host, causes(&error)));
+    mut tunnel: Tunnel,
+    opened: Duration,
+) -> Result<Answer, Failure> {
     let request = request(arguments, way, body)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-    let driven = tokio::spawn(connection);
-    let opened = begun.elapsed();
     let sent = Instant::now();
-    let response = sender.send_request(request).await.map_err(lost)?;
+    let response = tunnel.send(request).await?;
     let first = sent.elapsed();
     let (parts, incoming) = response.into_parts();
     let bytes = Limited::new(incoming, ANSWER).collect().await;
     let bytes = bytes.map_err(|error| Failure::Failed(format!("{}: the answer: {error}", way.host)))?.to_bytes();
-    driven.abort();
     let told = Told::read(&parts, opened, first, sent.elapsed());
     let shown = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = parts.headers.iter().map(|(name, value)| (name.to_string(), shown(value))).collect();

@@ -6,6 +6,7 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use kube::{Resource, core::NamespaceResourceScope};
+use secrecy::ExposeSecret as _;
 
 use crate::failure::{Failure, causes};
 
@@ -34,6 +35,8 @@ pub struct Session {
     pub client: Client,
     /// The namespace of `-n`, or of the context.
     pub namespace: String,
+    /// The token that the kubeconfig has for its user, if it has one as it is: other services of Muon's ask for it.
+    pub(crate) token: Option<String>,
 }
 
 impl Connection {
@@ -47,8 +50,9 @@ impl Connection {
             config.auth_info.impersonate = Some(user.clone());
         }
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let token = token(&config);
         let client = Client::try_from(config).map_err(|error| Failure::of("the kubeconfig", error))?;
-        Ok(Session { client, namespace })
+        Ok(Session { client, namespace, token })
     }
 
     async fn config(&self) -> Result<Config, Failure> {
@@ -77,6 +81,13 @@ impl Connection {
     }
 }
 
+/// The user's own token, of the kubeconfig or of the file that it names.
+fn token(config: &Config) -> Option<String> {
+    let user = &config.auth_info;
+    let own = user.token.as_ref().map(|token| token.expose_secret().to_owned());
+    own.or_else(|| Some(std::fs::read_to_string(user.token_file.as_ref()?).ok()?.trim().to_owned()))
+}
+
 impl Session {
     /// Objects of one kind in the namespace.
     pub fn api<K>(&self) -> Api<K>
@@ -89,6 +100,6 @@ impl Session {
 
     /// The same session in another namespace.
     pub fn within(&self, namespace: &str) -> Self {
-        Self { client: self.client.clone(), namespace: namespace.to_owned() }
+        Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 }

@@ -31,6 +31,7 @@ pub mod reference;
 mod rollback;
 mod route;
 mod top;
+mod tunnel;
 mod wait;
 
 #[cfg(test)]

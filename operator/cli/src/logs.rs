@@ -13,6 +13,7 @@ use crate::connection::{Connection, Session};
 use crate::failure::Failure;
 use crate::output::{self, Terminal};
 
+mod history;
 mod line;
 
 pub(crate) use line::{Line, Wanted};
@@ -35,8 +36,8 @@ pub struct Arguments {
     /// Only lines that hold this text, in any case.
     #[arg(long, value_name = "TEXT")]
     search: Option<String>,
-    /// Only lines of the last seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    /// Only lines of this last time: `90s`, `15m`, `2h`, `7d`.
+    #[arg(long, value_name = "AGE", value_parser = seconds)]
     since: Option<i64>,
     /// Lines of each pod at most, from the end.
     #[arg(long, default_value_t = 1000, value_name = "LINES", value_parser = clap::value_parser!(i64).range(1..=100_000))]
@@ -47,6 +48,26 @@ pub struct Arguments {
     /// Lines as the pods wrote them.
     #[arg(long)]
     raw: bool,
+    /// Ask the log service, where one is installed: it knows pods that are gone, too.
+    #[arg(long, conflicts_with = "previous")]
+    history: bool,
+    /// Token for the log service, where the kubeconfig has none.
+    #[arg(long, env = "MUON_TOKEN", hide_env_values = true, requires = "history", value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+/// An age in seconds.
+fn seconds(text: &str) -> Result<i64, String> {
+    let (number, factor) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        None => (text, 1),
+        Some(number) if text.ends_with('s') => (number, 1),
+        Some(number) if text.ends_with('m') => (number, 60),
+        Some(number) if text.ends_with('h') => (number, 3600),
+        Some(number) => (number, 86_400),
+    };
+    let wrong = || format!("{text:?} is no age: write 90s, 15m, 2h or 7d");
+    let number: i64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).filter(|seconds| (1..=31_536_000).contains(seconds)).ok_or_else(wrong)
 }
 
 /// Pods that are read at once, at most.
@@ -57,6 +78,9 @@ const BYTES: i64 = 16 << 20;
 pub(crate) async fn run(arguments: Arguments, connection: &Connection, terminal: Terminal) -> Result<(), Failure> {
     let session = connection.open().await?;
     let name = &arguments.function;
+    if arguments.history {
+        return history::show(&session, &arguments, terminal).await;
+    }
     session.api::<Function>().get(name).await.map_err(|error| Failure::of(format!("function/{name}"), error))?;
     let wanted = Wanted {
         request: arguments.request.clone(),
@@ -135,6 +159,19 @@ async fn follow(session: &Session, arguments: &Arguments, wanted: &Wanted, termi
                     output::write(&line.show(arguments.raw, terminal))?;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_bounded() {
+        assert_eq!(["90", "90s", "15m", "2h", "7d"].map(|text| seconds(text).unwrap()), [90, 90, 900, 7200, 604_800]);
+        for text in ["", "s", "0", "-1m", "1y", "9999999999999999d", "400d"] {
+            assert!(seconds(text).is_err(), "{text:?}");
         }
     }
 }

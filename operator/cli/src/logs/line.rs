@@ -56,6 +56,14 @@ impl Line {
         Self { pod: pod.to_owned(), time: time.to_owned(), text: text.to_owned(), record }
     }
 
+    /// A line whose parts are known already.
+    pub(crate) fn of(pod: &str, time: &str, text: &str, level: &str, request: &str) -> Self {
+        let known = !level.is_empty() || !request.is_empty();
+        let record =
+            known.then(|| Record { level: level.to_owned(), message: text.to_owned(), request: request.to_owned() });
+        Self { pod: pod.to_owned(), time: time.to_owned(), text: text.to_owned(), record }
+    }
+
     /// The line for people, or as it was written.
     pub(crate) fn show(&self, raw: bool, terminal: Terminal) -> String {
         if raw {
