@@ -14,9 +14,21 @@ DEFAULT = ("python", "node")
 BROKEN = "broken"
 # Samples that wait to be applied by hand: what fails on purpose, what needs a package registry, and what would make the
 # default wait for a build.
-LEFT_OUT = (BROKEN, "broken-build", "go-module", "typescript")
-# Environments whose images are large, and take minutes: no test builds them. The tests of what is in them run on this machine.
-BY_HAND = ("go", "java", "rust")
+LEFT_OUT = (
+    BROKEN,
+    "broken-build",
+    "csharp-package",
+    "go-module",
+    "java-maven",
+    "node-dependency",
+    "php-composer",
+    "ruby-bundler",
+    "rust-crate",
+    "typescript",
+)
+# Environments whose images are large, and take minutes: on a node they are tested when hack/test is asked to
+# (--environments). The tests of what is in them run on this machine.
+BY_HAND = ("csharp", "java", "rust")
 
 
 def known() -> tuple[str, ...]:
@@ -25,9 +37,10 @@ def known() -> tuple[str, ...]:
     return DEFAULT + tuple(name for name in found if name not in DEFAULT)
 
 
-def tested() -> tuple[str, ...]:
-    """Those whose images the tests of the node use."""
-    return tuple(name for name in known() if name not in BY_HAND)
+def tested(more: Iterable[str] = ()) -> tuple[str, ...]:
+    """Those whose images the tests of the node use, and those that are asked for."""
+    asked = set(more)
+    return tuple(name for name in known() if name not in BY_HAND or name in asked)
 
 
 def parse(words: str) -> tuple[str, ...]:
@@ -49,23 +62,31 @@ def image_folders(names: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def tested_images() -> tuple[str, ...]:
+def tested_images(more: Iterable[str] = ()) -> tuple[str, ...]:
     """The images that tests on a node need: the runtimes, and the builders that come by default or that a sample needs."""
+    asked = set(more)
     found = {}
-    for name in tested():
+    for name in tested(asked):
         folders = image_folders([name])
-        if name not in DEFAULT and not _some_sample_builds(name):
+        if name not in asked and name not in DEFAULT and not _some_sample_builds(name):
             folders.pop(f"muon/{name}-builder", None)
         found |= folders
     return tuple(found)
 
 
 def _some_sample_builds(name: str, folder: Path = CLONE / "samples") -> bool:
-    texts = (path.read_text() for path in folder.glob("*/*.yaml"))
+    texts = (path.read_text() for path in folder.glob("*/*.yaml") if path.parent.name not in LEFT_OUT)
     return any(
         re.search(rf"^ *environment: *{name} *$", text, re.MULTILINE) and re.search(r"^ *build:", text, re.MULTILINE)
         for text in texts
     )
+
+
+def builder_command(name: str) -> list[str]:
+    """The command of an Environment's builder, which its YAML has on one line."""
+    text = (FOLDER / name / "environment.yaml").read_text()
+    found = re.search(r"^  builder:\n(?:    .*\n)*?    command: \[(.+)\]$", text, re.MULTILINE)
+    return [word.strip() for word in found.group(1).split(",")] if found else []
 
 
 def packages(names: Iterable[str]) -> list[str]:

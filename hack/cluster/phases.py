@@ -39,6 +39,8 @@ class Phases:
     only: str | None
     # Use the instance if it is up already, instead of a new one.
     reuse: bool
+    # Environments whose images the node is given beside those that are always tested.
+    more: Sequence[str] = ()
 
     def all(self) -> list[Phase]:
         """In the order in which they run."""
@@ -103,7 +105,7 @@ class Phases:
         report.step.note("programs of the node")
         products.kubenode()
         products.coredns()
-        build_images((*dict.fromkeys(images.NAMES + environments.tested_images() + images.TEST_NAMES),))
+        build_images((*dict.fromkeys(images.NAMES + environments.tested_images(self.more) + images.TEST_NAMES),))
         return Counts(passed=1)
 
     def conformance(self, report: Report) -> Counts:
@@ -138,7 +140,7 @@ class Phases:
     def e2e(self, report: Report) -> Counts:
         """Everything together, as a user's client sees it."""
         known = write_status(self.instance)
-        languages = environments.tested_images()
+        languages = environments.tested_images(self.more)
         more = build_images(languages + images.TEST_NAMES)
         imports.import_images(self.instance, more.values())
         environment = {

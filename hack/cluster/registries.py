@@ -1,6 +1,6 @@
 """Where packages come from, for builds on a node of our own, whose pods reach nothing outside.
 
-This machine's own settings say it: pip's, npm's, Go's, and the files of the others. A forward proxy at the machine's end of the
+This machine's own settings say it: pip's, npm's, Go's, Cargo's, Maven's, and the files of the others. A forward proxy at the machine's end of the
 cable lets builds through to those hosts alone, and the ConfigMaps `registries` and `registries-files` tell builders all of it.
 """
 
@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,6 +29,8 @@ TRUST = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS
 # Settings of tools that are read for the hosts in them.
 SETTINGS = (".cargo/config.toml", ".m2/settings.xml", ".nuget/NuGet/NuGet.Config", ".npmrc", ".config/pip/pip.conf", ".gemrc")
 GO_VARIABLES = ("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE")
+# Where Maven's own defaults lie, and which of them says where it looks first.
+MAVEN = (Path("/usr/share/maven/lib"), "maven-model-builder-*.jar", "org/apache/maven/model/pom-4.0.0.xml")
 PIP_DEFAULTS = "from pip._internal.models.index import PyPI; print(PyPI.simple_url, 'https://' + PyPI.file_storage_domain)"
 
 
@@ -50,7 +53,23 @@ def hosts(told: Iterable[str]) -> list[str]:
     for name in SETTINGS:
         file = Path.home() / name
         words.append(file.read_text(errors="replace") if file.is_file() else "")
-    return hosts_in(" ".join(words))
+    return hosts_in(" ".join([*words, *_of_cargo(), *_of_maven()]))
+
+
+def _of_cargo() -> list[str]:
+    """Each index that cargo has read is in a folder of the host's name, with what the index says of downloads."""
+    indexes = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo")) / "registry" / "index"
+    files = list(indexes.glob("*/config.json"))
+    return [f"https://{file.parent.name.rpartition('-')[0]} {file.read_text(errors='replace')}" for file in files]
+
+
+def _of_maven() -> list[str]:
+    folder, archives, member = MAVEN
+    found = []
+    for archive in folder.glob(archives):
+        with zipfile.ZipFile(archive) as opened:
+            found.append(opened.read(member).decode())
+    return found
 
 
 def hosts_in(text: str) -> list[str]:

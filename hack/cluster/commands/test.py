@@ -2,7 +2,7 @@
 
 import argparse
 
-from .. import cache, lifecycle, prerequisites
+from .. import cache, environments, lifecycle, prerequisites
 from ..instance import Instance
 from ..phases import Phases
 from ..progress import Step
@@ -14,7 +14,8 @@ def main() -> int:
     instance = Instance("test")
     options = _parser(instance).parse_args()
     reuse = options.keep and lifecycle.supervisor_of(instance) is not None
-    phases = Phases(instance, options.filter, reuse)
+    more = environments.parse(options.environments) if options.environments else ()
+    phases = Phases(instance, options.filter, reuse, more)
     suite = Suite(phases.all(), cache.root() / "logs" / instance.name)
     chosen = {phase.name for phase in suite.chosen(options.phases)}
     if chosen & {"install", "cluster"}:
@@ -49,4 +50,9 @@ def _parser(instance: Instance) -> argparse.ArgumentParser:
     parser.add_argument("phases", nargs="*", metavar="PHASE", help="only these, and what they need")
     parser.add_argument("-k", dest="filter", metavar="TEXT", help="only tests whose name contains TEXT")
     parser.add_argument("--keep", action="store_true", help="leave the test cluster up, and use it if it is up already")
+    parser.add_argument(
+        "--environments",
+        metavar="NAMES",
+        help=f"test these on the node too, beside {', '.join(environments.tested())}: {', '.join(environments.BY_HAND)}, or all",
+    )
     return parser

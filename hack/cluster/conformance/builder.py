@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .checks import Package, Subject, Wrong, judge, name_of
+from .checks import NotApplicable, Package, Subject, Wrong, broken_code, judge, name_of
 from .container import USER, Container, Unpacked
 from .report import Finding
 
@@ -19,10 +19,12 @@ BUILD_SECONDS = 300
 class Build:
     """A builder image, its command, and what it is to build."""
 
+    name: str
     image: Unpacked
     command: Sequence[str]
     source: Package
-    runtime: Subject
+    # What loads the result.
+    runtime: Subject | None = None
 
     @contextmanager
     def done(self, broken: bool = False) -> Iterator[tuple[int, str, Path]]:
@@ -32,7 +34,7 @@ class Build:
             source = Path(shutil.copytree(self.source.folder, folder / "source"))
             if broken:
                 for file in (path for path in source.rglob("*") if path.is_file()):
-                    file.write_text(file.read_text(errors="replace") + "\n(((\n")
+                    file.write_bytes(broken_code(file.read_bytes()))
             for path in (folder, source, *source.rglob("*")):
                 os.chown(path, USER, USER)
             env = {"SRC_PKG": "/packages/source", "DEPLOY_PKG": "/packages/result"}
@@ -59,7 +61,9 @@ def result_runs(build: Build) -> str:
     with build.done() as (_, _said, result):
         if not result.exists():
             raise Wrong("there is no result")
-        package = Package(result, build.source.entrypoint, build.source.is_probe, build.source.expected)
+        if build.runtime is None:
+            raise NotApplicable("no runtime to load it")
+        package = replace(build.source, folder=result)
         subject = Subject(build.runtime.image, build.runtime.port, package)
         with subject.loaded() as (_, client):
             answer = client.call("GET", "/")
@@ -68,7 +72,19 @@ def result_runs(build: Build) -> str:
         return ""
 
 
-CHECKS: tuple[Callable[[Build], str], ...] = (builds, result_runs)
+def tells_bad_source(build: Build) -> str:
+    """source that is wrong ends the build, with words about it"""
+    if not build.source.is_probe:
+        raise NotApplicable("it is not known how to break this source")
+    with build.done(broken=True) as (code, said, _result):
+        if code == 0:
+            raise NotApplicable("it does not look into the code: the load will")
+        if not said.strip():
+            raise Wrong(f"it ended with {code} and no word of what is wrong")
+        return said.strip().splitlines()[0][:120]
+
+
+CHECKS: tuple[Callable[[Build], str], ...] = (builds, result_runs, tells_bad_source)
 
 
 def run(build: Build, note: Callable[[str], None] = lambda _: None) -> list[Finding]:

@@ -35,7 +35,16 @@ class ChoiceTest(unittest.TestCase):
             self.assertIn(f"muon/{name}", images)
         for name in environments.BY_HAND:
             self.assertNotIn(f"muon/{name}", images)
+        self.assertIn("muon/go-builder", images)
         self.assertNotIn("muon/php-builder", images)
+
+    def test_others_are_tested_with_their_builders_when_asked_for(self) -> None:
+        asked = set(environments.tested_images(["java", "php"])) - set(environments.tested_images())
+        self.assertEqual(asked, {"muon/java", "muon/java-builder", "muon/php-builder"})
+
+    def test_the_command_of_a_builder_is_read(self) -> None:
+        self.assertEqual(environments.builder_command("go"), ["/usr/local/bin/build"])
+        self.assertEqual(environments.builder_command("binary"), [])
 
     def test_a_sample_comes_with_the_environments_that_it_needs(self) -> None:
         with tempfile.TemporaryDirectory() as text:

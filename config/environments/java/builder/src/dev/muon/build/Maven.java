@@ -14,11 +14,13 @@ final class Maven {
     private static final Path SETTINGS = Path.of("/etc/muon/registries/settings.xml");
 
     private final Path project;
+    private final Path work;
     private final Path repository;
     private final Path api;
 
     Maven(Path project, Path work, Path api) {
         this.project = project;
+        this.work = work;
         this.api = api;
         this.repository = work.resolve("repository");
     }
@@ -34,7 +36,7 @@ final class Maven {
             words.addAll(List.of("--settings", SETTINGS.toString()));
         }
         words.addAll(List.of("package", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=target/muon-lib"));
-        Tool.run(project, words, Map.of("MAVEN_OPTS", options()));
+        Tool.run(project, words, Map.of("MAVEN_OPTS", (options() + Trust.options(work)).strip()));
         Path built = project.resolve("target");
         int own = 0;
         for (String jar : Trees.files(built, ".jar")) {
