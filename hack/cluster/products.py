@@ -58,7 +58,8 @@ def traefik() -> Path:
     return _go_program(SOURCES / "traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
 
 
-# The runtimes that are programs themselves, by the folders of their sources.
+# The runtimes that are programs themselves, by the folders of their sources, and the package that they have in common.
+CONTRACT = CLONE / "config" / "environments" / "contract"
 RUNTIMES = {
     "muon-binary": CLONE / "config" / "environments" / "binary" / "runtime",
     "muon-launcher": CLONE / "config" / "environments" / "launcher",
@@ -67,13 +68,14 @@ RUNTIMES = {
 
 def runtime(name: str) -> Path:
     """One of these runtimes."""
-    return _go_program(RUNTIMES[name], name, ".", {})
+    return _go_program(RUNTIMES[name], name, ".", {}, CONTRACT)
 
 
-def _go_program(source: Path, name: str, package: str, stamps: dict[str, str]) -> Path:
+def _go_program(source: Path, name: str, package: str, stamps: dict[str, str], *more: Path) -> Path:
     """Builds a Go program unless the same sources gave one before."""
     flags = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in stamps.items())])
-    inputs = sorted(path for path in source.iterdir() if path.suffix in (".go", ".mod", ".sum"))
+    folders = (source, *more)
+    inputs = sorted(path for folder in folders for path in folder.iterdir() if path.suffix in (".go", ".mod", ".sum"))
     environment = go_environment()
 
     def build(place: Path) -> None:

@@ -1,3 +1,7 @@
 module muon.dev/launcher
 
 go 1.23
+
+require muon.dev/contract v0.0.0
+
+replace muon.dev/contract => ../contract

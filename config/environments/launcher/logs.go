@@ -3,31 +3,18 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"log"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
-	"time"
+
+	"muon.dev/contract"
 )
 
-type fields map[string]interface{}
-
-// emit writes one record, as every runtime of ours does: one JSON object a line.
-func emit(level, message string, more fields) {
-	record := fields{
-		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "level": level, "target": "runtime", "message": message,
-	}
-	for name, value := range more {
-		record[name] = value
-	}
-	if line, err := json.Marshal(record); err == nil {
-		_, _ = os.Stdout.Write(append(line, '\n'))
-	}
+// emit writes a record of the launcher's own.
+func emit(level, message string, more contract.Fields) {
+	contract.Emit(level, "runtime", message, more)
 }
-
-// quiet is for net/http's own log, which tells of connections that callers broke.
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // How much of what a program says before it answers is kept for whoever ordered the load.
 const (
@@ -82,7 +69,7 @@ func (w *lastWords) failure() error {
 	if len(lines) == 0 {
 		return nil
 	}
-	told := &failure{status: http.StatusInternalServerError}
+	told := &contract.Failure{Status: http.StatusInternalServerError}
 	if json.Unmarshal([]byte(lines[len(lines)-1]), told) != nil || told.Reason == "" || told.Message == "" {
 		return nil
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"muon.dev/contract"
 )
 
 // programName is the file that the builders of compiled languages leave at the top of a package.
@@ -23,7 +25,7 @@ const socketNumber = 3
 
 // launcher holds the one program of this pod, and how it came to be.
 type launcher struct {
-	settings settings
+	settings contract.Settings
 	socket   *os.File
 	address  net.Addr
 	listener net.Listener
@@ -32,14 +34,14 @@ type launcher struct {
 	loading sync.Mutex // held while a program starts: one load at a time
 
 	state    sync.Mutex
-	loaded   *order
+	loaded   *contract.Order
 	running  *os.Process
 	stopping bool
 }
 
-func newLauncher(known settings, socket *os.File, address net.Addr) *launcher {
+func newLauncher(known contract.Settings, socket *os.File, address net.Addr) *launcher {
 	l := &launcher{settings: known, socket: socket, address: address}
-	l.server = newServer(l)
+	l.server = contract.NewServer(l)
 	return l
 }
 
@@ -48,42 +50,41 @@ func (l *launcher) stop() *os.Process {
 	l.state.Lock()
 	defer l.state.Unlock()
 	l.stopping = true
-	emit("INFO", "stopping", fields{"graceSeconds": l.settings.grace.Seconds()})
+	emit("INFO", "stopping", contract.Fields{"graceSeconds": l.settings.Grace.Seconds()})
 	return l.running
 }
 
 // load starts the program of a package and returns after how many milliseconds it served. The same order again is fine.
-func (l *launcher) load(wanted order) (int64, error) {
+func (l *launcher) load(wanted contract.Order) (float64, error) {
 	begun := time.Now()
 	l.loading.Lock()
 	defer l.loading.Unlock()
 	if l.loaded != nil {
-		if l.loaded.Filepath == wanted.Filepath && l.loaded.Entrypoint == wanted.Entrypoint {
+		if l.loaded.IsSame(wanted) {
 			return 0, nil
 		}
-		message := fmt.Sprintf("this pod is already loaded, with %s of %s", l.loaded.Entrypoint, l.loaded.Filepath)
-		return 0, &failure{http.StatusBadRequest, "AlreadyLoaded", message}
+		return 0, l.loaded.AlreadyLoaded()
 	}
 	program, directory, err := locate(wanted)
 	if err == nil {
 		err = l.start(program, directory, wanted)
 	}
 	if err != nil {
-		emit("ERROR", "load failed", fields{"error": err.Error(), "entrypoint": wanted.Entrypoint})
+		emit("ERROR", "load failed", contract.Fields{"error": err.Error(), "entrypoint": wanted.Entrypoint})
 		return 0, err
 	}
 	l.loaded = &wanted
 	l.server.SetKeepAlivesEnabled(false)
-	milliseconds := time.Since(begun).Milliseconds()
-	emit("INFO", "loaded", fields{"entrypoint": wanted.Entrypoint, "pid": l.running.Pid, "milliseconds": milliseconds})
+	milliseconds := float64(time.Since(begun).Microseconds()) / 1000
+	emit("INFO", "loaded", contract.Fields{"entrypoint": wanted.Entrypoint, "pid": l.running.Pid, "milliseconds": milliseconds})
 	return milliseconds, nil
 }
 
 // locate finds the executable that an order means, and the directory it runs in.
-func locate(wanted order) (program, directory string, err error) {
+func locate(wanted contract.Order) (program, directory string, err error) {
 	found, err := os.Stat(wanted.Filepath)
 	if err != nil {
-		return "", "", &failure{http.StatusInternalServerError, "PackageNotFound", "there is nothing at " + wanted.Filepath}
+		return "", "", contract.Fail(http.StatusInternalServerError, "PackageNotFound", "there is nothing at "+wanted.Filepath)
 	}
 	if !found.IsDir() {
 		return wanted.Filepath, filepath.Dir(wanted.Filepath), nil
@@ -107,7 +108,7 @@ func isExecutable(path string) bool {
 	return err == nil && found.Mode().IsRegular() && found.Mode()&0o111 != 0
 }
 
-func notFound(wanted order) error {
+func notFound(wanted contract.Order) error {
 	var names []string
 	entries, _ := os.ReadDir(wanted.Filepath)
 	for _, entry := range entries {
@@ -118,11 +119,11 @@ func notFound(wanted order) error {
 	sort.Strings(names)
 	message := fmt.Sprintf("the package has no executable file %q, and none called %q; it has: %s (is it source code? "+
 		"then its Package needs `build: {}`)", wanted.Entrypoint, programName, strings.Join(names, ", "))
-	return &failure{http.StatusInternalServerError, "EntrypointNotFound", message}
+	return contract.Fail(http.StatusInternalServerError, "EntrypointNotFound", message)
 }
 
 // start runs the program with the socket, and returns once it answers.
-func (l *launcher) start(program, directory string, wanted order) error {
+func (l *launcher) start(program, directory string, wanted contract.Order) error {
 	command := exec.Command(program)
 	command.Dir = directory
 	command.Env = environment(wanted)
@@ -139,7 +140,7 @@ func (l *launcher) start(program, directory string, wanted order) error {
 	if err != nil {
 		_ = words.Close()
 		l.accept()
-		return &failure{http.StatusInternalServerError, "ImportFailed", fmt.Sprintf("the program cannot be started: %v", err)}
+		return contract.Fail(http.StatusInternalServerError, "ImportFailed", fmt.Sprintf("the program cannot be started: %v", err))
 	}
 	said := new(lastWords)
 	ended := make(chan struct{})
@@ -166,7 +167,7 @@ func (l *launcher) start(program, directory string, wanted order) error {
 	return nil
 }
 
-func environment(wanted order) []string {
+func environment(wanted contract.Order) []string {
 	env := os.Environ()
 	for name, value := range wanted.Env {
 		env = append(env, name+"="+value)
@@ -179,7 +180,7 @@ var errEnded = errors.New("the program ended before it answered")
 
 // waitUntilItAnswers sends one request, which waits in the socket's queue until the program takes it.
 func (l *launcher) waitUntilItAnswers(ended <-chan struct{}) error {
-	deadline, cancel := context.WithTimeout(context.Background(), l.settings.patience)
+	deadline, cancel := context.WithTimeout(context.Background(), l.settings.Patience)
 	defer cancel()
 	answered := make(chan error, 1)
 	go func() { answered <- l.ask(deadline) }()
@@ -231,13 +232,13 @@ func (l *launcher) whyItEnded(err error, command *exec.Cmd, said *lastWords) err
 	}
 	how := command.ProcessState.String()
 	if !errors.Is(err, errEnded) {
-		how = fmt.Sprintf("it did not answer GET /healthz on the socket it was given within %v", l.settings.patience)
+		how = fmt.Sprintf("it did not answer GET /healthz on the socket it was given within %v", l.settings.Patience)
 	}
 	message := "the program did not come up (" + how + ")"
 	if lines := said.tail(); lines != "" {
 		message += ":\n" + lines
 	}
-	return &failure{http.StatusInternalServerError, "ImportFailed", message}
+	return contract.Fail(http.StatusInternalServerError, "ImportFailed", message)
 }
 
 // keep ends this process when the program ends: a new container begins anew.
@@ -253,7 +254,7 @@ func (l *launcher) keep(command *exec.Cmd, ended <-chan struct{}) {
 		if l.stopping {
 			emit("INFO", "stopped", nil)
 		} else {
-			emit("ERROR", "the program ended", fields{"how": command.ProcessState.String()})
+			emit("ERROR", "the program ended", contract.Fields{"how": command.ProcessState.String()})
 			if code < 0 {
 				code = 1
 			}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"muon.dev/contract"
 )
 
 // defaults are the files that are meant when no entrypoint is named.
@@ -28,7 +30,7 @@ type executable struct {
 
 // locate finds the executable. A script (it begins with #!) is run for each request, anything else serves HTTP; `cgi:`
 // or `http:` before the name says otherwise.
-func locate(wanted order) (executable, error) {
+func locate(wanted contract.Order) (executable, error) {
 	mode, name := "", wanted.Entrypoint
 	for _, known := range []string{"cgi", "http"} {
 		if rest, found := strings.CutPrefix(name, known+":"); found {
@@ -41,7 +43,7 @@ func locate(wanted order) (executable, error) {
 	}
 	head, mayRun, err := look(path)
 	if err != nil {
-		return executable{}, &failure{http.StatusInternalServerError, "ImportFailed", err.Error()}
+		return executable{}, contract.Fail(http.StatusInternalServerError, "ImportFailed", err.Error())
 	}
 	found := executable{path: path, name: filepath.Base(path), directory: directory, env: environment(wanted)}
 	interpreter := shebang(head)
@@ -54,7 +56,7 @@ func locate(wanted order) (executable, error) {
 		found.argv = append(interpreter, path)
 	default:
 		if found.argv, err = copied(path); err != nil {
-			return executable{}, &failure{http.StatusInternalServerError, "ImportFailed", err.Error()}
+			return executable{}, contract.Fail(http.StatusInternalServerError, "ImportFailed", err.Error())
 		}
 	}
 	return found, nil
@@ -63,13 +65,13 @@ func locate(wanted order) (executable, error) {
 func find(root, name string) (path, directory string, err error) {
 	known, err := os.Stat(root)
 	if err != nil {
-		return "", "", &failure{http.StatusInternalServerError, "PackageNotFound", "there is nothing at " + root}
+		return "", "", contract.Fail(http.StatusInternalServerError, "PackageNotFound", "there is nothing at "+root)
 	}
 	if !known.IsDir() {
 		return root, filepath.Dir(root), nil
 	}
 	if name != "" && !filepath.IsLocal(name) {
-		return "", "", &failure{http.StatusInternalServerError, "EntrypointInvalid", fmt.Sprintf("%q is not the path of a file in the package", name)}
+		return "", "", contract.Fail(http.StatusInternalServerError, "EntrypointInvalid", fmt.Sprintf("%q is not the path of a file in the package", name))
 	}
 	names := defaults
 	if name != "" {
@@ -81,10 +83,10 @@ func find(root, name string) (path, directory string, err error) {
 			return path, root, nil
 		}
 	}
-	return "", "", &failure{
+	return "", "", contract.Fail(
 		http.StatusInternalServerError, "EntrypointNotFound",
 		fmt.Sprintf("the package has no file %s; it has: %s", strings.Join(names, " and no "), strings.Join(content(root), ", ")),
-	}
+	)
 }
 
 func content(root string) []string {
@@ -147,7 +149,7 @@ func copied(path string) ([]string, error) {
 	return []string{place.Name()}, place.Chmod(0o700)
 }
 
-func environment(wanted order) []string {
+func environment(wanted contract.Order) []string {
 	env := []string{}
 	for _, each := range os.Environ() {
 		name, _, _ := strings.Cut(each, "=")
@@ -181,7 +183,7 @@ func checkSyntax(found executable) error {
 	said, err := exec.Command(shell, "-n", found.path).CombinedOutput()
 	if err != nil {
 		words := strings.TrimSpace(strings.ReplaceAll(string(said), found.path, found.name))
-		return &failure{http.StatusInternalServerError, "ImportFailed", words}
+		return contract.Fail(http.StatusInternalServerError, "ImportFailed", words)
 	}
 	return nil
 }

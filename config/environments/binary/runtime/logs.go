@@ -3,39 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"io"
-	"log"
-	"os"
 	"strings"
 	"sync"
-	"time"
+
+	"muon.dev/contract"
 )
-
-type fields map[string]any
-
-var logLock sync.Mutex
-
-// emit writes one record, as every runtime of ours does: one JSON object a line.
-func emit(level, target, message string, more fields) {
-	record := fields{
-		"timestamp": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "level": level, "target": target, "message": message,
-	}
-	for name, value := range more {
-		record[name] = value
-	}
-	if line, err := json.Marshal(record); err == nil {
-		write(line)
-	}
-}
-
-func write(line []byte) {
-	logLock.Lock()
-	defer logLock.Unlock()
-	_, _ = os.Stdout.Write(append(line, '\n'))
-}
-
-// quiet is for net/http's own log, which tells of connections that callers broke.
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 const (
 	// maxLine is how much of one line is kept together.
@@ -90,14 +62,14 @@ func (l *lines) say(line []byte) {
 		return
 	}
 	if line[0] == '{' && json.Valid(line) {
-		write(bytes.Clone(line))
+		contract.WriteLine(bytes.Clone(line))
 		return
 	}
-	more := fields{}
+	more := contract.Fields{}
 	if l.requestID != "" {
 		more["requestId"] = l.requestID
 	}
-	emit(l.level, "function", string(line), more)
+	contract.Emit(l.level, "function", string(line), more)
 }
 
 // tail is the end of what was said.

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"muon.dev/contract"
 )
 
 // farewell bounds how long those who asked a program that has ended are waited for.
@@ -51,7 +53,7 @@ func (l *loading) startProgram(found executable) (function, error) {
 	p.command.WaitDelay = time.Second // its children may keep the pipes
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := p.command.Start(); err != nil {
-		return nil, &failure{http.StatusInternalServerError, "ImportFailed", fmt.Sprintf("%s cannot be started: %v", found.name, err)}
+		return nil, contract.Fail(http.StatusInternalServerError, "ImportFailed", fmt.Sprintf("%s cannot be started: %v", found.name, err))
 	}
 	go func() {
 		_ = p.command.Wait()
@@ -59,7 +61,7 @@ func (l *loading) startProgram(found executable) (function, error) {
 		p.stderr.flush()
 		close(p.ended)
 	}()
-	network, address, err := p.await(l.settings.patience)
+	network, address, err := p.await(l.settings.Patience)
 	if err != nil {
 		p.kill()
 		return nil, err
@@ -69,7 +71,7 @@ func (l *loading) startProgram(found executable) (function, error) {
 		<-p.ended
 		if !l.stopping.Load() {
 			// A runtime that cannot serve: kubelet starts it anew, and the agent loads again.
-			emit("ERROR", "runtime", "the program has ended", fields{"error": p.command.ProcessState.String()})
+			contract.Emit("ERROR", "runtime", "the program has ended", contract.Fields{"error": p.command.ProcessState.String()})
 			// Whoever asked it something is told first.
 			limit, cancel := context.WithTimeout(context.Background(), farewell)
 			_ = l.server.Shutdown(limit)
@@ -103,13 +105,13 @@ func (p *program) await(patience time.Duration) (network, address string, err er
 		select {
 		case <-p.ended:
 			message := fmt.Sprintf("the program ended before it listened: %s\n%s", p.command.ProcessState, p.stderr.tail())
-			return "", "", &failure{http.StatusInternalServerError, "ImportFailed", message}
+			return "", "", contract.Fail(http.StatusInternalServerError, "ImportFailed", message)
 		case <-time.After(pause):
 			pause = min(2*pause, 50*time.Millisecond)
 		}
 		if time.Now().After(deadline) {
 			message := fmt.Sprintf("after %s the program listens neither on port $PORT nor on $SOCKET\n%s", patience, p.stderr.tail())
-			return "", "", &failure{http.StatusInternalServerError, "ImportFailed", message}
+			return "", "", contract.Fail(http.StatusInternalServerError, "ImportFailed", message)
 		}
 	}
 }
@@ -129,7 +131,7 @@ func passOn(network, address string) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1,
-		ErrorLog:      quiet(),
+		ErrorLog:      contract.Quiet(),
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "function"})
 			r.Out.Host = r.In.Host
@@ -144,8 +146,8 @@ func passOn(network, address string) *httputil.ReverseProxy {
 				panic(http.ErrAbortHandler) // the caller has left
 			}
 			id := r.Header.Get("X-Request-Id")
-			emit("ERROR", "function", "the program did not answer", fields{"requestId": id, "error": err.Error()})
-			sendError(w, r, "function", &failure{http.StatusBadGateway, "NoAnswer", "the program did not answer: " + err.Error()}, "unknown")
+			contract.Emit("ERROR", "function", "the program did not answer", contract.Fields{"requestId": id, "error": err.Error()})
+			contract.SendError(w, r, "function", contract.Fail(http.StatusBadGateway, "NoAnswer", "the program did not answer: "+err.Error()), "unknown")
 		},
 	}
 }

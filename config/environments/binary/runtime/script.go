@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"muon.dev/contract"
 )
 
 const (
@@ -64,16 +66,16 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil || r.Context().Err() != nil {
 		return
 	}
-	more := fields{"error": err.Error(), "traceback": said.tail()}
+	more := contract.Fields{"error": err.Error(), "traceback": said.tail()}
 	if id != "" {
 		more["requestId"] = id
 	}
-	emit("ERROR", "function", "the script failed", more)
+	contract.Emit("ERROR", "function", "the script failed", more)
 	if answer.began {
 		panic(http.ErrAbortHandler) // so that nobody takes the piece for the whole
 	}
 	message := strings.TrimSpace(fmt.Sprintf("%s: %v\n%s", s.name, err, said.tail()))
-	sendError(w, r, "function", &failure{http.StatusInternalServerError, "ScriptFailed", message}, "yes")
+	contract.SendError(w, r, "function", contract.Fail(http.StatusInternalServerError, "ScriptFailed", message), "yes")
 }
 
 // run carries out one request; what it returns has not been sent yet, unless it began.

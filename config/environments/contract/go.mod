@@ -1,0 +1,3 @@
+module muon.dev/contract
+
+go 1.23
