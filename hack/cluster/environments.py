@@ -12,6 +12,8 @@ FOLDER = CLONE / "config" / "environments"
 DEFAULT = ("python", "node")
 # The samples of functions that fail on purpose.
 BROKEN = "broken"
+# Environments whose functions are programs: they have one runtime, which starts them.
+LAUNCHED = ("go", "rust")
 # Samples that wait to be applied by hand: what fails on purpose, what needs a package registry, and what would make the
 # default wait for a build.
 LEFT_OUT = (
@@ -56,7 +58,7 @@ def image_folders(names: Iterable[str]) -> dict[str, Path]:
     """By the image's name the folder of its Containerfile: the runtime's and, where there is one, the builder's."""
     found = {}
     for name in names:
-        found[f"muon/{name}"] = FOLDER / name
+        found[f"muon/{name}"] = FOLDER / ("launcher" if name in LAUNCHED else name)
         if (FOLDER / name / "builder" / "Containerfile").exists():
             found[f"muon/{name}-builder"] = FOLDER / name / "builder"
     return found

@@ -61,8 +61,7 @@ RECIPES = (
 # The programs that images of Environments hold, where a language has one of its own.
 ENVIRONMENT_PROGRAMS: Mapping[str, str] = {
     "muon/binary": "muon-binary",
-    "muon/go": "muon-launcher",
-    "muon/rust": "muon-launcher",
+    **{f"muon/{name}": "muon-launcher" for name in environments.LAUNCHED},
 }
 ENVIRONMENT_RECIPES = tuple(
     Recipe(name, folder, binary=ENVIRONMENT_PROGRAMS.get(name))

@@ -8,26 +8,32 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import PATIENCE, Runtime, Scratch
+from harness import PATIENCE, PROBES, Runtime, Scratch, build
 
 GREETING = "grün \"$(A)\"\n\\"
 TOGETHER = 8
 
 
 class Contract:
-    """Of a class that has `command` (starts the runtime), `prepare(scratch)` (returns the probe's package), `entrypoint`."""
+    """Of a class that has `make_tools(folder)`, which sets `builder` and `command` (starts the runtime), and `entrypoint`."""
 
+    probe: str
+    """Whose folder of probes is built."""
     command: list
     entrypoint: str
     lost: str
     """What an answer says of the error that the probe raises."""
     environ: dict = {}
+    build_environ: dict = {}
 
     @classmethod
     def setUpClass(cls):
         cls.scratch = Scratch()
         cls.addClassCleanup(cls.scratch.remove)
-        cls.package = cls.prepare(cls.scratch.path)
+        cls.make_tools(cls.scratch.path)
+        cls.package = cls.scratch.path / "package"
+        done = build(cls.builder, PROBES / cls.probe, cls.package, **cls.build_environ)
+        assert done.returncode == 0, done.stderr
 
     def runtime(self, **environ):
         runtime = Runtime(self.command, **{**self.environ, **environ})

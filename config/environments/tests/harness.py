@@ -51,6 +51,37 @@ class Scratch:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+class Builds:
+    """Of a test class that has `make_tools(folder)`, which sets `builder`, `command` and, where needed, `build_environ`."""
+
+    build_environ: dict = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = Scratch()
+        cls.addClassCleanup(cls.scratch.remove)
+        cls.make_tools(cls.scratch.path)
+
+    def build(self, files, **environ):
+        """Builds a source of these files: the finished builder, and where its result is."""
+        source, target = self.scratch.path / "source", self.scratch.path / "deploy"
+        for folder in (source, target):
+            shutil.rmtree(folder, ignore_errors=True)
+        return build(self.builder, write(source, files), target, **self.build_environ, **environ), target
+
+    def load(self, package, entrypoint=""):
+        """A runtime that was told to load a package, and what it answered."""
+        runtime = Runtime(self.command)
+        self.addCleanup(runtime.kill)
+        return runtime, runtime.load(package, entrypoint)
+
+    def answer(self, package, entrypoint=""):
+        """What the function of a package says."""
+        runtime, reply = self.load(package, entrypoint)
+        self.assertEqual(reply.status, 200, reply.text)
+        return runtime.request().text
+
+
 class Runtime(Process):
     """One runtime process, and whatever it has started."""
 

@@ -8,9 +8,10 @@ import unittest
 import zipfile
 
 from contract import Contract
-from harness import ENVIRONMENTS, PROBES, Runtime, Scratch, build, run, write
+from harness import ENVIRONMENTS, Builds, build, run, write
 
 CSHARP = ENVIRONMENTS / "csharp"
+HANDLE = "Shop.Hello.Handle"
 HELLO = """namespace Shop
 {
     public static class Hello
@@ -47,17 +48,11 @@ class CSharpTools:
 
 
 class CSharpContract(CSharpTools, Contract, unittest.TestCase):
+    probe = "csharp"
     entrypoint = "Probe.Probe.Handle"
     missing = "Probe.Probe.Absent"
     lost = "System.InvalidOperationException: lost"
     deeper = "Probe.cs:"
-
-    @classmethod
-    def prepare(cls, folder):
-        cls.make_tools(folder)
-        done = build(cls.builder, PROBES / "csharp", folder / "package")
-        assert done.returncode == 0, done.stderr
-        return folder / "package"
 
     def test_every_kind_of_entrypoint(self):
         for entrypoint, wanted in (("Probe.Whole", (200, "whole")), ("Probe.Probe::Later", (200, "later")), ("Probe.Probe.Nothing", (204, ""))):
@@ -102,26 +97,7 @@ class CSharpContract(CSharpTools, Contract, unittest.TestCase):
             self.assertEqual(runtime.request("POST", "/hello", None, headers).status, 400)
 
 
-class CSharpBuilds(CSharpTools, unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = Scratch()
-        cls.addClassCleanup(cls.scratch.remove)
-        cls.make_tools(cls.scratch.path)
-
-    def build(self, files, **environ):
-        source, target = self.scratch.path / "source", self.scratch.path / "deploy"
-        for folder in (source, target):
-            shutil.rmtree(folder, ignore_errors=True)
-        return build(self.builder, write(source, files), target, **environ), target
-
-    def answer(self, package, entrypoint="Shop.Hello.Handle"):
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        reply = runtime.load(package, entrypoint)
-        self.assertEqual(reply.status, 200, reply.text)
-        return runtime.request().text
-
+class CSharpBuilds(CSharpTools, Builds, unittest.TestCase):
     def library(self):
         """An assembly called Words.dll."""
         folder = write(self.scratch.path / "words", {"Words.cs": WORDS})
@@ -155,7 +131,7 @@ class CSharpBuilds(CSharpTools, unittest.TestCase):
         done = build(self.builder, folder, target)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(sorted(path.name for path in target.iterdir()), ["data.txt", "function.dll", "function.dll.mdb", "lib"])
-        self.assertEqual(self.answer(target), "hi from a package!")
+        self.assertEqual(self.answer(target, HANDLE), "hi from a package!")
 
     def test_packages_come_from_the_image_or_from_where_the_registries_say(self):
         files = {
@@ -184,18 +160,17 @@ class CSharpBuilds(CSharpTools, unittest.TestCase):
             server.shutdown()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(asked, ["/flat/words/1.2.3/words.1.2.3.nupkg"])
-        self.assertEqual(self.answer(target), "hi from a package")
+        self.assertEqual(self.answer(target, HANDLE), "hi from a package")
         brought = self.packages / "words/1.2.3"
         brought.mkdir(parents=True)
         shutil.copy(self.library(), brought)
         done, target = self.build(files)
-        self.assertEqual((done.returncode, self.answer(target)), (0, "hi from a package"), done.stderr)
+        self.assertEqual((done.returncode, self.answer(target, HANDLE)), (0, "hi from a package"), done.stderr)
 
     def test_source_that_was_not_built_is_told(self):
         source = write(self.scratch.path / "unbuilt", {"Hello.cs": HELLO})
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        self.assertIn("build: {}", runtime.load(source, "Shop.Hello.Handle").json()["message"])
+        _, reply = self.load(source, HANDLE)
+        self.assertIn("build: {}", reply.json()["message"])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """The environment go: its builder, the launcher, and the program that they make of a function."""
 
-import shutil
 import subprocess
 import unittest
 
 from contract import Contract
-from harness import ENVIRONMENTS, PROBES, Runtime, Scratch, build, run, write
+from harness import ENVIRONMENTS, Builds, run, write
 
 HELLO = """package hello
 
@@ -43,17 +42,11 @@ class GoTools:
 
 
 class GoContract(GoTools, Contract, unittest.TestCase):
+    probe = "go"
     entrypoint = "Handle"
     missing = "Absent"
     lost = "lost"
     deeper = "function.deeper"
-
-    @classmethod
-    def prepare(cls, folder):
-        cls.make_tools(folder)
-        done = build(cls.builder, PROBES / "go", folder / "package", **cls.build_environ)
-        assert done.returncode == 0, done.stderr
-        return folder / "package"
 
     def test_every_kind_of_handler(self):
         for entrypoint in ("api.Mux", "api.New"):
@@ -86,24 +79,7 @@ class GoContract(GoTools, Contract, unittest.TestCase):
         runtime.wait_for_log(lambda r: r.get("message") == "the program ended")
 
 
-class GoBuilds(GoTools, unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = Scratch()
-        cls.addClassCleanup(cls.scratch.remove)
-        cls.make_tools(cls.scratch.path)
-
-    def build(self, files):
-        source = write(self.scratch.path / self.id(), files)
-        target = self.scratch.path / f"{self.id()}.deploy"
-        shutil.rmtree(target, ignore_errors=True)
-        return build(self.builder, source, target, **self.build_environ), target
-
-    def serve(self, package, entrypoint=""):
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        return runtime, runtime.load(package, entrypoint)
-
+class GoBuilds(GoTools, Builds, unittest.TestCase):
     def test_a_module_with_packages_of_its_own(self):
         done, target = self.build(
             {
@@ -114,9 +90,7 @@ class GoBuilds(GoTools, unittest.TestCase):
             }
         )
         self.assertEqual(done.returncode, 0, done.stderr)
-        runtime, reply = self.serve(target)
-        self.assertEqual(reply.status, 200, reply.text)
-        self.assertEqual(runtime.request().text, "hi from a package")
+        self.assertEqual(self.answer(target), "hi from a package")
 
     def test_errors_have_file_and_line(self):
         cases = {
@@ -129,7 +103,6 @@ class GoBuilds(GoTools, unittest.TestCase):
         }
         for message, files in cases.items():
             with self.subTest(message):
-                shutil.rmtree(self.scratch.path / self.id(), ignore_errors=True)
                 done, target = self.build(files)
                 self.assertEqual(done.returncode, 1)
                 self.assertIn(message, done.stderr)
@@ -154,15 +127,13 @@ func main() {
 """
         done, target = self.build({"main.go": source})
         self.assertEqual(done.returncode, 0, done.stderr)
-        runtime, reply = self.serve(target)
-        self.assertEqual(reply.status, 200, reply.text)
-        self.assertEqual(runtime.request().text, "own")
+        self.assertEqual(self.answer(target), "own")
 
     def test_a_panic_before_it_serves_is_told(self):
         source = HELLO + '\nvar settings map[string]int\n\nfunc init() { settings["a"] = 1 }\n'
         done, target = self.build({"handler.go": source})
         self.assertEqual(done.returncode, 0, done.stderr)
-        runtime, reply = self.serve(target)
+        runtime, reply = self.load(target)
         self.assertEqual((reply.status, reply.json()["reason"]), (500, "ImportFailed"))
         self.assertIn("panic: assignment to entry in nil map", reply.json()["message"])
         self.assertIn("handler.go:12", reply.json()["message"])
@@ -170,7 +141,7 @@ func main() {
 
     def test_source_that_was_not_built_is_told(self):
         source = write(self.scratch.path / "source", {"handler.go": HELLO})
-        _, reply = self.serve(source, "Handle")
+        _, reply = self.load(source, "Handle")
         self.assertEqual((reply.status, reply.json()["reason"]), (500, "EntrypointNotFound"))
         self.assertIn("build: {}", reply.json()["message"])
 

@@ -4,7 +4,7 @@ import shutil
 import unittest
 
 from contract import Contract
-from harness import ENVIRONMENTS, PROBES, Runtime, Scratch, build, run, write
+from harness import ENVIRONMENTS, Builds, run, write
 
 JAVA = ENVIRONMENTS / "java"
 HELLO = """package shop;
@@ -38,17 +38,11 @@ class JavaTools:
 
 
 class JavaContract(JavaTools, Contract, unittest.TestCase):
+    probe = "java"
     entrypoint = "probe.Probe.handle"
     missing = "probe.Probe.absent"
     lost = "java.lang.IllegalStateException: lost"
     deeper = "probe.Probe.deeper(Probe.java:"
-
-    @classmethod
-    def prepare(cls, folder):
-        cls.make_tools(folder)
-        done = build(cls.builder, PROBES / "java", folder / "package")
-        assert done.returncode == 0, done.stderr
-        return folder / "package"
 
     def test_every_kind_of_entrypoint(self):
         for entrypoint, wanted in (("probe.Probe::exchange", (202, "by hand")), ("probe.Probe$Whole", (200, "whole"))):
@@ -73,19 +67,7 @@ class JavaContract(JavaTools, Contract, unittest.TestCase):
         self.assert_error(reply, 500, "function", "ReplyInvalid", "yes")
 
 
-class JavaBuilds(JavaTools, unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = Scratch()
-        cls.addClassCleanup(cls.scratch.remove)
-        cls.make_tools(cls.scratch.path)
-
-    def build(self, files):
-        source, target = self.scratch.path / "source", self.scratch.path / "deploy"
-        for folder in (source, target):
-            shutil.rmtree(folder, ignore_errors=True)
-        return build(self.builder, write(source, files), target), target
-
+class JavaBuilds(JavaTools, Builds, unittest.TestCase):
     def test_errors_have_file_and_line(self):
         cases = {
             "shop/Hello.java:5: error: cannot find symbol": {"shop/Hello.java": HELLO.replace('"hi"', "missing")},
@@ -104,16 +86,12 @@ class JavaBuilds(JavaTools, unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         jar = self.scratch.path / "hello.jar"
         run(["jar", "--create", "--file", jar, "-C", target / "classes", "."], self.scratch.path)
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        self.assertEqual(runtime.load(jar, "shop.Hello.handle").status, 200)
-        self.assertEqual(runtime.request().text, "hi")
+        self.assertEqual(self.answer(jar, "shop.Hello.handle"), "hi")
 
     def test_source_that_was_not_built_is_told(self):
         source = write(self.scratch.path / "unbuilt", {"shop/Hello.java": HELLO})
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        self.assertIn("build: {}", runtime.load(source, "shop.Hello.handle").json()["message"])
+        _, reply = self.load(source, "shop.Hello.handle")
+        self.assertIn("build: {}", reply.json()["message"])
 
 
 if __name__ == "__main__":

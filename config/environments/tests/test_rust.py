@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import socket
 import unittest
 
 from contract import Contract
-from harness import ENVIRONMENTS, PROBES, Runtime, Scratch, build, run, write
+from harness import ENVIRONMENTS, PATIENCE, Builds, run
 from test_go import make_launcher
 
 RUST = ENVIRONMENTS / "rust/builder"
@@ -34,17 +35,11 @@ class RustTools:
 
 
 class RustContract(RustTools, Contract, unittest.TestCase):
+    probe = "rust"
     entrypoint = "handle"
     missing = "absent"
     lost = "lost"
     deeper = "function::deeper"
-
-    @classmethod
-    def prepare(cls, folder):
-        cls.make_tools(folder)
-        done = build(cls.builder, PROBES / "rust", folder / "package", **cls.build_environ)
-        assert done.returncode == 0, done.stderr
-        return folder / "package"
 
     def test_a_handler_in_a_module(self):
         self.assertEqual(self.serving("api::greet").request().text, "greetings")
@@ -65,33 +60,28 @@ class RustContract(RustTools, Contract, unittest.TestCase):
                 connection.close()
         connection.close()
 
+    def test_a_connection_becomes_something_else(self):
+        runtime = self.serving()
+        with socket.create_connection(("127.0.0.1", runtime.port), PATIENCE) as connection:
+            # What follows at once is not lost: it is the other protocol's already.
+            connection.sendall(b"GET /upgrade HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\nmuon")
+            self.read_until(connection, b"\r\nUpgrade: shout\r\n\r\nMUON")
+            connection.sendall(b"over")
+            self.read_until(connection, b"OVER")
+            self.assertEqual(connection.recv(1), b"")
+
     def test_the_crates_own_tests(self):
         environ = {"CARGO_TARGET_DIR": str(self.scratch.path / "target"), "RUSTFLAGS": "-D warnings"}
         run(["cargo", "test", "--quiet"], self.library, **environ)
 
 
-class RustBuilds(RustTools, unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.scratch = Scratch()
-        cls.addClassCleanup(cls.scratch.remove)
-        cls.make_tools(cls.scratch.path)
-
-    def build(self, files):
-        source, target = self.scratch.path / "source", self.scratch.path / "deploy"
-        for folder in (source, target):
-            shutil.rmtree(folder, ignore_errors=True)
-        return build(self.builder, write(source, files), target, **self.build_environ), target
-
+class RustBuilds(RustTools, Builds, unittest.TestCase):
     def test_a_crate_of_its_own(self):
         manifest = '[package]\nname = "shop-front"\nversion = "2.0.0"\nedition = "2021"\n\n[profile.release]\nopt-level = 0\n'
         done, target = self.build({"Cargo.toml": manifest, "src/lib.rs": "mod words;\n" + HELLO.replace('"hi"', "words::HI"),
                                    "src/words.rs": 'pub const HI: &str = "hi from a module";\n'})  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
-        runtime = Runtime(self.command)
-        self.addCleanup(runtime.kill)
-        self.assertEqual(runtime.load(target).status, 200)
-        self.assertEqual(runtime.request().text, "hi from a module")
+        self.assertEqual(self.answer(target), "hi from a module")
 
     def test_errors_have_file_and_line(self):
         needing = '[package]\nname = "a"\nversion = "1.0.0"\n\n[dependencies]\nserde = "1"\n'

@@ -1,29 +1,31 @@
 """TypeScript on Node.js: the builder compiles it, and the runtime of JavaScript runs it."""
 
 import json
-import shutil
 import unittest
 
 from contract import Contract
-from harness import ENVIRONMENTS, PROBES, Runtime, Scratch, build, write
+from harness import ENVIRONMENTS, Builds
 
-BUILDER = ["node", ENVIRONMENTS / "node/builder/main.js"]
-RUNTIME = ["node", ENVIRONMENTS / "node/runtime/main.js"]
 HELLO = "export const handler = (request: { path: string }) => `hi ${request.path}`\n"
 
 
-class TypeScriptContract(Contract, unittest.TestCase):
-    command = RUNTIME
+class TypeScriptTools:
+    """Nothing is to be compiled before the tests."""
+
+    builder = ["node", ENVIRONMENTS / "node/builder/main.js"]
+    command = ["node", ENVIRONMENTS / "node/runtime/main.js"]
+
+    @classmethod
+    def make_tools(cls, _folder):
+        pass
+
+
+class TypeScriptContract(TypeScriptTools, Contract, unittest.TestCase):
+    probe = "typescript"
     entrypoint = "index.handler"
     missing = "index.absent"
     lost = "lost"
     deeper = "at deeper"
-
-    @classmethod
-    def prepare(cls, folder):
-        done = build(BUILDER, PROBES / "typescript", folder / "package")
-        assert done.returncode == 0, done.stderr
-        return folder / "package"
 
     def assert_error(self, reply, status, component, reason, executed="no"):
         if reason == "EntrypointNotFound":
@@ -36,28 +38,14 @@ class TypeScriptContract(Contract, unittest.TestCase):
         self.assertEqual(left, ["data.txt", "index.js", "lib/meeting.js", "package.json"])
 
 
-class NodeBuilds(unittest.TestCase):
-    def setUp(self):
-        self.scratch = Scratch()
-        self.addCleanup(self.scratch.remove)
-
-    def build(self, files):
-        source, target = self.scratch.path / "source", self.scratch.path / "deploy"
-        for folder in (source, target):
-            shutil.rmtree(folder, ignore_errors=True)
-        return build(BUILDER, write(source, files), target), target
-
+class NodeBuilds(TypeScriptTools, Builds, unittest.TestCase):
     def answer(self, package, entrypoint="index.handler"):
-        runtime = Runtime(RUNTIME)
-        self.addCleanup(runtime.kill)
-        reply = runtime.load(package, entrypoint)
-        self.assertEqual(reply.status, 200, reply.text)
-        return runtime.request("GET", "/x").text
+        return super().answer(package, entrypoint)
 
     def test_one_file_needs_nothing_else(self):
         done, target = self.build({"index.ts": HELLO})
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.answer(target), "hi /x")
+        self.assertEqual(self.answer(target), "hi /")
 
     def test_errors_have_file_and_line(self):
         cases = {
@@ -80,11 +68,11 @@ class NodeBuilds(unittest.TestCase):
         files = {"tsconfig.json": json.dumps(settings), "src/index.ts": HELLO}
         done, target = self.build(files)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.answer(target, "out/index.handler"), "hi /x")
+        self.assertEqual(self.answer(target, "out/index.handler"), "hi /")
         made = {"scripts": {"build": "tsc && cp out/index.js web.js"}}
         done, target = self.build({**files, "package.json": json.dumps(made)})
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.answer(target, "web.handler"), "hi /x")
+        self.assertEqual(self.answer(target, "web.handler"), "hi /")
 
     def test_dependencies_are_those_of_the_lock_file_without_those_for_development(self):
         words = {"name": "words", "version": "1.0.0", "main": "index.js"}

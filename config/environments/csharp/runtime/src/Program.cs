@@ -1,5 +1,6 @@
 using System;
 using System.Globalization;
+using System.Linq;
 using System.Net;
 using System.Net.Sockets;
 using System.Threading;
@@ -14,6 +15,7 @@ namespace Muon.Runtime
         const int Backlog = 2048;
         /// <summary>So that tasks of several requests begin at once; more come when these are all taken.</summary>
         const int PoolThreads = 32;
+        const int SignalMilliseconds = 1000;
 
         static void Main()
         {
@@ -27,7 +29,11 @@ namespace Muon.Runtime
             var server = new Server(listener);
             new Thread(server.Accept) { IsBackground = true, Name = "accept" }.Start();
             Log.Runtime("INFO", "listening", ("port", ((IPEndPoint)listener.LocalEndPoint).Port));
-            UnixSignal.WaitAny(signals);
+            // A signal that came before this began to wait does not end the wait; it is seen after it.
+            while (!signals.Any(signal => signal.IsSet))
+            {
+                UnixSignal.WaitAny(signals, SignalMilliseconds);
+            }
             Log.Runtime("INFO", "stopping", ("graceSeconds", grace));
             if (server.Finish(TimeSpan.FromSeconds(grace)))
             {

@@ -46,6 +46,14 @@ pub fn handle(request: &mut Request) -> std::io::Result<Response> {
             TOGETHER.wait();
             ok.text("met")
         }
+        "/upgrade" => Response::upgrade("shout", |mut connection| {
+            let mut word = [0; 4];
+            connection.read_exact(&mut word)?;
+            connection.write_all(&word.to_ascii_uppercase())?;
+            connection.read_exact(&mut word)?;
+            connection.write_all(&word.to_ascii_uppercase())
+        })
+        .header("X-Volume", "11"),
         "/fail" => deeper(),
         "/error" => return Err(std::io::Error::other("lost by return")),
         "/late" => ok.stream(|out| {

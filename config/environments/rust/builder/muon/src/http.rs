@@ -9,6 +9,7 @@ use crate::panics;
 use crate::request::Request;
 use crate::response::{Body, Response};
 use crate::serve::failed;
+use crate::upgrade::Upgraded;
 
 /// A head is at most so long.
 const HEAD: usize = 64 << 10;
@@ -184,16 +185,24 @@ impl Exchange {
                 write!(out, "{head}{connection}\r\n")?;
                 out.flush()?;
             }
+            Body::Upgrade(protocol, then) => {
+                if protocol.contains(['\r', '\n']) || unread {
+                    return Err(io::Error::other("an upgrade has a plain name, and comes after the request's body"));
+                }
+                write!(out, "{head}Connection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n")?;
+                out.flush()?;
+                let Some(reader) = self.source().reader.take() else { return Ok(Answered::Closed) };
+                let spoken = panics::caught(|| then(Upgraded::new(reader)));
+                if let Some((error, stack)) = broken(spoken) {
+                    failed(&id, "the upgraded connection failed", &error, &stack);
+                }
+                return Ok(Answered::Closed);
+            }
             Body::Pieces(pieces) => {
                 write!(out, "{head}{connection}Transfer-Encoding: chunked\r\n\r\n")?;
                 let mut chunks = Chunks { out, piece: Vec::new() };
                 let written = panics::caught(|| pieces(&mut chunks).and_then(|()| chunks.end()));
-                let broken = match written {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some((error.to_string(), String::new())),
-                    Err(panicked) => Some((panicked.message, panicked.stack)),
-                };
-                if let Some((error, stack)) = broken {
+                if let Some((error, stack)) = broken(written) {
                     // The status has left: only a cut can say that the rest does not come.
                     failed(&id, "the stream of the handler failed", &error, &stack);
                     stream.shutdown(Shutdown::Both)?;
@@ -214,6 +223,15 @@ impl Exchange {
 
     fn source(&self) -> std::sync::MutexGuard<'_, Source> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What broke, and its stack where there is one.
+fn broken(done: Result<io::Result<()>, panics::Panicked>) -> Option<(String, String)> {
+    match done {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some((error.to_string(), String::new())),
+        Err(panicked) => Some((panicked.message, panicked.stack)),
     }
 }
 

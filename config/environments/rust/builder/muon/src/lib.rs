@@ -12,10 +12,12 @@ mod request;
 mod response;
 mod serve;
 mod signals;
+mod upgrade;
 
 pub use request::Request;
 pub use response::{IntoResponse, Response};
 pub use serve::{handler, serve, Handler};
+pub use upgrade::Upgraded;
 
 /// Writes a record of level INFO with the request's id.
 #[macro_export]

@@ -3,11 +3,16 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use crate::upgrade::Upgraded;
+
+type Upgrade = Box<dyn FnOnce(Upgraded) -> io::Result<()> + Send>;
 type Pieces = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
 pub(crate) enum Body {
     Whole(Vec<u8>),
     Pieces(Pieces),
+    /// The connection becomes something else, which is named.
+    Upgrade(String, Upgrade),
 }
 
 /// A status, header fields, and a body, whole or in pieces.
@@ -48,6 +53,12 @@ impl Response {
     pub fn stream(mut self, pieces: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Self {
         self.body = Body::Pieces(Box::new(pieces));
         self
+    }
+
+    /// Lets the connection become something else, a WebSocket say, which `then` speaks until it returns. Header fields that
+    /// the other side waits for, such as `Sec-WebSocket-Accept`, are added as to any answer.
+    pub fn upgrade(protocol: &str, then: impl FnOnce(Upgraded) -> io::Result<()> + Send + 'static) -> Self {
+        Self { status: 101, headers: Vec::new(), body: Body::Upgrade(protocol.to_owned(), Box::new(then)) }
     }
 
     fn whole(mut self, kind: &str, bytes: Vec<u8>) -> Self {
