@@ -37,6 +37,8 @@ func (l *loading) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case contract.IsLoad(r):
 		l.serveLoad(w, r)
 	case loaded != nil:
+		// Who begins to answer before the request is read whole shall be given the rest of it all the same.
+		_ = http.NewResponseController(w).EnableFullDuplex()
 		(*loaded).ServeHTTP(w, r)
 	default:
 		contract.SendError(w, r, "runtime", contract.NotLoaded(), "no")
