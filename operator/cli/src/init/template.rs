@@ -12,6 +12,7 @@ pub(crate) enum Language {
     Typescript,
     Go,
     Java,
+    Csharp,
     Rust,
     Php,
     Ruby,
@@ -64,6 +65,13 @@ impl Language {
                 built: true,
                 file: "hello/Hello.java",
                 code: include_str!("../../templates/Hello.java.txt"),
+            },
+            Self::Csharp => Template {
+                environment: "csharp",
+                entrypoint: "App.Hello.Handle",
+                built: true,
+                file: "Hello.cs",
+                code: include_str!("../../templates/Hello.cs.txt"),
             },
             Self::Rust => Template {
                 environment: "rust",
