@@ -30,10 +30,24 @@ pub use function::{Function, FunctionSpec, FunctionStatus, Mode, Serving};
 pub use http_trigger::{HTTPTrigger, HTTPTriggerSpec, HTTPTriggerStatus};
 pub use package::{Package, PackageSpec, PackageStatus, Source};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use kube::CustomResourceExt as _;
+use serde_json::json;
 
 /// The four CustomResourceDefinitions, in the order in which they are installed.
 pub fn all() -> [CustomResourceDefinition; 4] {
-    [Environment::crd(), Package::crd(), Function::crd(), HTTPTrigger::crd()]
+    [Environment::crd(), Package::crd(), Function::crd(), HTTPTrigger::crd()].map(unseen_until_observed)
+}
+
+/// A new object begins with the status that no generation of it was observed: whoever waits for it by the rules of
+/// kstatus (Flux, `kubectl wait`, Argo CD) would take one without a status for done.
+fn unseen_until_observed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let properties = schema.and_then(|schema| schema.properties.as_mut());
+        if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+        }
+    }
+    crd
 }

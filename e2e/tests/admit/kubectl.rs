@@ -1,5 +1,7 @@
 //! The resources as people meet them: through the real kubectl.
 
+use std::collections::BTreeSet;
+
 use muon_e2e::control_plane::{ControlPlane, repository};
 
 fn apply(namespace: &str, folder: &str) -> Vec<String> {
@@ -56,6 +58,43 @@ fn admit_explains_every_field() {
         let (_, after) = told.split_once(&format!("\n  {field}\t")).unwrap_or_else(|| panic!("no {field} in {told}"));
         let description = after.lines().nth(1).unwrap_or_default();
         assert!(description.starts_with("    ") && !description.trim().is_empty(), "{field}: {after}");
+    }
+}
+
+#[test]
+fn admit_explains_what_is_inside_of_fields() {
+    for crd in muon_crds::all() {
+        let told = ControlPlane::shared().kubectl_ok(&["explain", "--recursive", &crd.spec.names.plural], "");
+        let schema = serde_json::to_value(&crd.spec.versions[0].schema).expect("a schema");
+        let mut names = BTreeSet::new();
+        collect_names(&schema["openAPIV3Schema"], &mut names);
+        let listed: BTreeSet<&str> = told.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        let missing: Vec<&String> = names.iter().filter(|name| !listed.contains(name.as_str())).collect();
+        assert!(missing.is_empty(), "{}: {missing:?} of {told}", crd.spec.names.kind);
+    }
+}
+
+fn collect_names(schema: &serde_json::Value, names: &mut BTreeSet<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        names.insert(name.clone());
+        collect_names(field, names);
+    }
+    for inside in ["items", "additionalProperties"] {
+        if schema[inside].is_object() {
+            collect_names(&schema[inside], names);
+        }
+    }
+}
+
+/// Whoever waits by the rules of kstatus takes an object without a status for done.
+#[test]
+fn admit_a_new_object_says_that_nothing_was_observed() {
+    let plane = ControlPlane::shared();
+    plane.kubectl_ok(&["create", "namespace", "observed"], "");
+    plane.kubectl_ok(&["apply", "-n", "observed", "-f", "-"], include_str!("../../testdata/good/one-of-each.yaml"));
+    for object in ["env/python", "pkg/hello", "fn/hello", "ht/hello"] {
+        let path = "jsonpath={.status.observedGeneration}";
+        assert_eq!(plane.kubectl_ok(&["get", "-n", "observed", object, "-o", path], ""), "-1", "{object}");
     }
 }
 
