@@ -36,3 +36,9 @@ def of_node_test(output: str) -> Counts:
     """Node's runner with its TAP reporter."""
     numbers = {name: int(number) for name, number in re.findall(r"^# (pass|fail|cancelled) (\d+)$", output, re.MULTILINE)}
     return Counts(numbers.get("pass", 0), numbers.get("fail", 0) + numbers.get("cancelled", 0))
+
+
+def of_go_test(output: str) -> Counts:
+    """`go test -v` names every test; those within others are indented."""
+    verdicts = re.findall(r"^--- (PASS|FAIL): ", output, re.MULTILINE)
+    return Counts(verdicts.count("PASS"), verdicts.count("FAIL"))

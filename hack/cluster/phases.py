@@ -51,6 +51,7 @@ class Phases:
             Phase("deny", "licenses, bans and sources of all crates", self.deny),
             Phase("unit", "the crates' own tests", self.unit),
             Phase("runtimes", "the runtimes of the languages", self.runtimes),
+            Phase("packaging", "the chart, the one file, and what GitOps tools make of statuses", self.packaging),
             Phase("api", "against a real API server", self.api),
             Phase("images", "programs and images", self.images),
             Phase("conformance", "images that keep the contracts, and one that does not", self.conformance, needs=("images",)),
@@ -86,6 +87,13 @@ class Phases:
             report.step.note(suite.language)
             found += self._tests(suite.argv, report, suite.parse, append=suite.language)
         return found
+
+    def packaging(self, report: Report) -> Counts:
+        """What hack/package writes, by the libraries of Helm, kustomize, kstatus and Argo CD's Lua."""
+        prerequisites.require_toolchains(("go",))
+        # As the program itself is built, so that both share what is compiled.
+        argv = ["go", "test", "-trimpath", "-v", *(["-run", self.only] if self.only else []), "."]
+        return self._tests(argv, report, counts.of_go_test, products.go_environment(), products.PACKAGING)
 
     def tooling(self, report: Report) -> Counts:
         """The tests beside this package."""
@@ -167,11 +175,12 @@ class Phases:
         report: Report,
         parse: Parser,
         environment: Mapping[str, str] | None = None,
+        folder: Path = CLONE,
         append: str = "",
     ) -> Counts:
         """Runs a test runner and counts. Failing without a failed test, or running none, is a failure too."""
         log = report.part(append)
-        code = exit_code(argv, log, step=report.step, cwd=CLONE, env=_environment(environment or {}))
+        code = exit_code(argv, log, step=report.step, cwd=folder, env=_environment(environment or {}))
         found = parse(log.read_text(errors="replace"))
         if code != 0:
             report.blamed.append(log)

@@ -58,6 +58,14 @@ def traefik() -> Path:
     return _go_program(SOURCES / "traefik", "traefik", f"{module}/cmd/traefik", {f"{module}/pkg/version.Version": TRAEFIK})
 
 
+PACKAGING = CLONE / "hack" / "packaging"
+
+
+def packaging() -> Path:
+    """What hack/package runs."""
+    return _go_program(PACKAGING, "muon-packaging", ".", {})
+
+
 # The runtimes that are programs themselves, by the folders of their sources, and the package that they have in common.
 CONTRACT = CLONE / "config" / "environments" / "contract"
 RUNTIMES = {

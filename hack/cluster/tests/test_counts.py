@@ -1,6 +1,6 @@
 import unittest
 
-from cluster.counts import Counts, of_cargo_test, of_node_test, of_unittest
+from cluster.counts import Counts, of_cargo_test, of_go_test, of_node_test, of_unittest
 
 
 class CountsTest(unittest.TestCase):
@@ -24,6 +24,10 @@ class CountsTest(unittest.TestCase):
     def test_node(self) -> None:
         output = "# tests 5\n# suites 0\n# pass 3\n# fail 1\n# cancelled 1\n# skipped 0\n"
         self.assertEqual(of_node_test(output), Counts(3, 2))
+
+    def test_go(self) -> None:
+        output = "=== RUN   TestA\n--- PASS: TestA (0.00s)\n    --- PASS: TestA/b (0.00s)\n--- FAIL: TestC (0.01s)\nFAIL\n"
+        self.assertEqual(of_go_test(output), Counts(1, 1))
 
     def test_sums(self) -> None:
         self.assertEqual(Counts(1, 2) + Counts(3, 4), Counts(4, 6))

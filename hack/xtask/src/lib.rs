@@ -6,6 +6,7 @@
 //! | `modules` | every `.rs` file is part of a target |
 //! | `sources` | names and lengths of files |
 //! | `papers` | top level, README, links, samples |
+//! | `packages` | what people install is made from the kustomize bases of today |
 //!
 //! They look at the files that Git has or would take (`git ls-files`), never at build products.
 
@@ -16,6 +17,8 @@ use std::process::Command;
 mod crates;
 #[cfg(test)]
 mod modules;
+#[cfg(test)]
+mod packages;
 #[cfg(test)]
 mod papers;
 #[cfg(test)]
