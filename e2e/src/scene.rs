@@ -24,11 +24,20 @@ const GONE_WITHIN: Duration = Duration::from_secs(90);
 
 static SHARED: OnceCell<String> = OnceCell::const_new();
 
-/// What the repository says of an Environment, with the images that hack/test has built in it.
-fn environment_spec(name: &str) -> Value {
+fn environment_images() -> HashMap<String, String> {
     let images = std::env::var("MUON_ENVIRONMENT_IMAGES")
         .expect("MUON_ENVIRONMENT_IMAGES names no images: run `hack/test e2e`, which builds and imports them");
-    let images: HashMap<String, String> = serde_json::from_str(&images).expect("names of images by their names here");
+    serde_json::from_str(&images).expect("names of images by their names here")
+}
+
+/// Whether hack/test has brought the builder of an Environment here: that of some has to be asked for (`--environments`).
+pub fn has_builder(environment: &str) -> bool {
+    environment_images().contains_key(&format!("muon/{environment}-builder"))
+}
+
+/// What the repository says of an Environment, with the images that hack/test has built in it.
+fn environment_spec(name: &str) -> Value {
+    let images = environment_images();
     let file = repository().join(format!("config/environments/{name}/environment.yaml"));
     let text = std::fs::read_to_string(file).expect("an Environment of ours");
     let mut spec = serde_yaml::from_str::<Value>(&text).expect("YAML")["spec"].take();

@@ -30,7 +30,7 @@ LEFT_OUT = (
 )
 # Environments whose images are large, and take minutes: on a node they are tested when hack/test is asked to
 # (--environments). The tests of what is in them run on this machine.
-BY_HAND = ("csharp", "go", "java", "rust")
+BY_HAND = ("csharp", "java", "rust")
 
 
 def known() -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class ChoiceTest(unittest.TestCase):
             self.assertIn(f"muon/{name}", images)
         for name in environments.BY_HAND:
             self.assertNotIn(f"muon/{name}", images)
+        self.assertIn("muon/go-builder", images)
         self.assertNotIn("muon/php-builder", images)
 
     def test_others_are_tested_with_their_builders_when_asked_for(self) -> None:
