@@ -24,7 +24,6 @@ LEFT_OUT = (
     "java-maven",
     "node-dependency",
     "php-composer",
-    "ruby-bundler",
     "rust-crate",
     "typescript",
 )
