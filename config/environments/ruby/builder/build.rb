@@ -3,7 +3,6 @@
 # `ruby build.rb` builds $SRC_PKG into $DEPLOY_PKG: gems as Gemfile.lock says, into vendor/bundle, and every file of one's own
 # looked at for its syntax. What it writes to stderr is for the author of the package.
 require "fileutils"
-require "tmpdir"
 
 # The source cannot be built, for a reason that its author has to know.
 class BuildFailure < StandardError; end
@@ -56,16 +55,20 @@ if source.nil? || target.nil?
   exit 2
 end
 
+# Ruby does not take a pod's /tmp, which everybody may write to, for a place of its own, and would use the source instead.
+work = File.join(ENV.fetch("TMPDIR", "/tmp"), "ruby-build-#{Process.pid}-#{rand(1 << 32)}")
+Dir.mkdir(work, 0o700)
+ENV["TMPDIR"] = work
 begin
-  Dir.mktmpdir("ruby-build-") do |work|
-    # In a copy, so that nothing is written into the source.
-    root = File.join(work, "source")
-    copy_tree(File.realpath(source), root)
-    check_syntax(root)
-    install_gems(root, work)
-    copy_tree(root, target)
-  end
+  # In a copy, so that nothing is written into the source.
+  root = File.join(work, "source")
+  copy_tree(File.realpath(source), root)
+  check_syntax(root)
+  install_gems(root, work)
+  copy_tree(root, target)
 rescue BuildFailure => e
   warn e.message
   exit 1
+ensure
+  FileUtils.rm_rf(work)
 end
