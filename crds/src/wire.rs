@@ -35,6 +35,9 @@ pub struct LoadRequest {
     /// Variables that the runtime sets before it imports the code.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<Variable>,
+    /// The W3C `traceparent` of the request that it is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// How long the phases of a load took, in microseconds; all 0 when it was already loaded.

@@ -134,9 +134,12 @@ class Contract(RuntimeTest):
 
     def test_everything_a_handler_can_learn_of_its_request(self):
         self.start()
+        trace = "0af7651916cd43dd8448eb211c80319c"
         headers = {"x-request-id": "abc", "X-TWO": "2", "Muon-Path-Param-User": "j%C3%BCrgen%2F1"}
+        headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
         seen = self.runtime.request("POST", "/learn?a=1&a=2", "grüße".encode(), headers).json()
         expected = {"method": "POST", "path": "/learn", "id": "abc", "user": "jürgen/1", "x": "2", "body": "grüße", "env": "hi"}
+        expected["trace"] = trace
         self.assertEqual({key: seen.get(key) for key in expected}, expected)
 
     def test_replies_of_every_kind(self):

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use muon_e2e::control_plane::{ControlPlane, repository};
+use muon_e2e::manifest::documents;
 
 fn apply(namespace: &str, folder: &str) -> Vec<String> {
     let path = repository().join(folder);
@@ -149,4 +150,35 @@ fn admit_scales_a_function() {
     plane.kubectl_ok(&["scale", "-n", "scale", "fn/hello", "--replicas=4"], "");
     let replicas = plane.kubectl_ok(&["get", "-n", "scale", "fn/hello", "-o", "jsonpath={.spec.replicas}"], "");
     assert_eq!(replicas, "4");
+}
+
+#[test]
+fn admit_renders_the_install_with_and_without_the_monitoring_component() {
+    let render = |components: &str| {
+        let overlay = tempfile::tempdir().expect("a directory");
+        // kustomize takes relative paths only, and follows links before it does.
+        let here = overlay.path().canonicalize().expect("its real path");
+        let up = "../".repeat(here.components().count() - 1);
+        let config = format!("{up}{}", repository().canonicalize().expect("the clone").join("config").display());
+        let config = config.replacen("//", "/", 1);
+        let file = format!("resources: [{config}/default]\ncomponents: [{}]\n", components.replace("CONFIG", &config));
+        std::fs::write(overlay.path().join("kustomization.yaml"), file).expect("written");
+        ControlPlane::shared().kubectl_ok(&["kustomize", &overlay.path().to_string_lossy()], "")
+    };
+    let with = render("CONFIG/components/monitoring");
+    let with: Vec<serde_json::Value> = documents(&with).iter().map(|document| document.value()).collect();
+    let of = |kind: &str| with.iter().filter(|object| object["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!((of("PodMonitor").len(), of("PrometheusRule").len()), (3, 1));
+    let boards = of("ConfigMap").into_iter().find(|map| map["metadata"]["name"] == "muon-dashboards");
+    let boards = boards.expect("the dashboards");
+    assert_eq!(boards["metadata"]["labels"]["grafana_dashboard"], "1");
+    assert_eq!(boards["metadata"]["namespace"], "muon-system");
+    let files = boards["data"].as_object().expect("files");
+    assert_eq!(files.len(), 3);
+    for (name, text) in files {
+        let board: serde_json::Value = serde_json::from_str(text.as_str().expect("text")).expect("JSON");
+        assert!(board["panels"].as_array().is_some_and(|panels| panels.len() > 5), "{name}");
+    }
+    let without = render("");
+    assert!(!without.contains("monitoring.coreos.com") && !without.contains("grafana"), "{without}");
 }

@@ -164,13 +164,13 @@ impl Agent {
             Err(error) if error.is_final() => Outcome::FailedForGood,
             Err(_) => Outcome::Failed,
         });
-        let (function, revision) = (&record.request.function, &record.revision);
+        let (function, revision, trace) = (&record.request.function, &record.revision, record.request.trace.as_deref());
         match &outcome {
             Ok(report) => {
                 self.metrics.phases(report);
-                tracing::info!(function, revision, ?report, "loaded");
+                tracing::info!(function, revision, trace, ?report, "loaded");
             }
-            Err(error) => tracing::warn!(function, revision, reason = error.reason(), %error, "not loaded"),
+            Err(error) => tracing::warn!(function, revision, trace, reason = error.reason(), %error, "not loaded"),
         }
         let failed = outcome.as_ref().err().filter(|error| error.is_final()).cloned();
         let loaded = outcome.is_ok();

@@ -129,6 +129,7 @@ async fn fetch_source(settings: &Settings) -> Result<String, BuildError> {
         namespace: String::new(),
         timeout_ms: 0,
         env: Vec::new(),
+        trace: None,
     };
     let fetched = patiently(async || {
         let fetched = fetch::fetch(&request, &settings.digest, &staging, MAX_ARCHIVE).await;

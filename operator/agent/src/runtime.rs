@@ -72,7 +72,10 @@ pub async fn load(
         body["env"] = Value::Object(values.collect());
     }
     asked();
-    let v2 = request(Method::POST, address, "/v2/specialize", "application/json", body.to_string().into());
+    let mut v2 = request(Method::POST, address, "/v2/specialize", "application/json", body.to_string().into());
+    if let Some(trace) = wanted.trace.as_deref().and_then(|trace| trace.parse().ok()) {
+        v2.headers_mut().insert("traceparent", trace);
+    }
     let (status, answer) = call(&mut connection, v2).await?;
     if status != StatusCode::NOT_FOUND {
         return judge(status, &answer);

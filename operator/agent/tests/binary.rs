@@ -133,6 +133,7 @@ fn request(store: SocketAddr, digest: &str, pod: Option<&str>) -> String {
         namespace: "default".into(),
         timeout_ms: 10_000,
         env: Vec::new(),
+        trace: None,
     };
     serde_json::to_string(&request).unwrap()
 }

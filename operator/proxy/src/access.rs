@@ -1,17 +1,29 @@
-//! What is told of a request when it is over: metrics always, a log line where it is asked for.
+//! What is told of a request when it is over: metrics always, a log line where it is asked for, spans of a trace that
+//! is sampled.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, StatusCode, Uri};
+use muon_crds::wire::Component;
 use muon_routes::Function;
+use tokio::sync::mpsc;
 
+use crate::answer::Refusal;
 use crate::appender::Appender;
 use crate::crowd::Phase;
+use crate::endpoint::Endpoint;
 use crate::metrics::{Entry, Metrics, Start};
+use crate::trace::{Context, Policy};
+use crate::upload::Upload;
 
+pub(crate) mod invocation;
 mod line;
+pub(crate) mod phases;
+
+use invocation::Invocation;
+use phases::Cold;
 
 /// An answer whose head took longer is told of also where only notable requests are.
 const SLOW: Duration = Duration::from_secs(1);
@@ -61,6 +73,9 @@ impl Log {
 pub(crate) struct Books {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Option<Log>,
+    pub(crate) policy: Policy,
+    /// Who takes spans.
+    pub(crate) traces: Option<mpsc::Sender<Invocation>>,
 }
 
 /// One request, from its head to the end of its answer. Told when dropped, so none is forgotten.
@@ -70,9 +85,12 @@ pub(crate) struct Record {
     pub(crate) entry: Entry,
     pub(crate) started: Instant,
     pub(crate) id: HeaderValue,
+    pub(crate) trace: Context,
     method: Method,
     uri: Uri,
     pub(crate) function: Option<Arc<Function>>,
+    /// The last pod that it was sent to.
+    pub(crate) pod: Option<Arc<Endpoint>>,
     pub(crate) start: Start,
     /// Finding its function.
     pub(crate) routed: Duration,
@@ -80,8 +98,15 @@ pub(crate) struct Record {
     pub(crate) waited: Duration,
     /// Until the head of the answer.
     pub(crate) head: Duration,
+    /// How far its body is, where it has one.
+    pub(crate) upload: Option<Arc<Upload>>,
+    /// It was sent to a second pod after it may have reached a first one.
+    pub(crate) repeated: bool,
+    /// Bytes of its body, and of the answer's, beyond what is counted elsewhere.
+    pub(crate) bytes: (u64, u64),
     status: StatusCode,
-    reason: &'static str,
+    /// Who failed, and why.
+    failure: Option<(Component, &'static str)>,
     complete: bool,
 }
 
@@ -90,7 +115,7 @@ impl Record {
         books: Arc<Books>,
         phase: Arc<Phase>,
         entry: Entry,
-        id: HeaderValue,
+        (id, trace): (HeaderValue, Context),
         method: &Method,
         uri: &Uri,
     ) -> Self {
@@ -101,24 +126,46 @@ impl Record {
             entry,
             started: Instant::now(),
             id,
+            trace,
             method: method.clone(),
             uri: uri.clone(),
             function: None,
+            pod: None,
             start: Start::None,
             routed: Duration::ZERO,
             waited: Duration::ZERO,
             head: Duration::ZERO,
+            upload: None,
+            repeated: false,
+            bytes: (0, 0),
             status: StatusCode::OK,
-            reason: "",
+            failure: None,
             complete: false,
         }
     }
 
     /// The head of the answer is known.
-    pub(crate) fn answered(&mut self, status: StatusCode, reason: &'static str) {
+    pub(crate) fn answered(&mut self, status: StatusCode) {
         self.head = self.started.elapsed();
         self.status = status;
-        self.reason = reason;
+    }
+
+    /// The answer is one of ours, so long.
+    pub(crate) fn refused(&mut self, refusal: &Refusal, bytes: u64) {
+        self.answered(refusal.status());
+        self.failure = Some((refusal.component(), refusal.reason()));
+        self.bytes.1 = bytes;
+        self.complete = true;
+    }
+
+    /// The answer broke off in the pod.
+    pub(crate) fn broken_off(&mut self, reason: &'static str) {
+        self.failure = Some((Component::Function, reason));
+    }
+
+    /// So much of the answer's body is through.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.bytes.1 += bytes as u64;
     }
 
     /// The whole answer is through.
@@ -128,6 +175,39 @@ impl Record {
 
     fn status(&self) -> u16 {
         if self.head.is_zero() { 499 } else { self.status.as_u16() }
+    }
+
+    /// Who failed and why, where the answer is not what the function meant.
+    fn failure(&self) -> Option<(&'static str, &'static str)> {
+        match self.failure {
+            Some((component, reason)) => Some((component.as_str(), reason)),
+            None if !self.complete => Some(("client", "ClientGone")),
+            None => None,
+        }
+    }
+
+    /// The revision that was asked for, or that answers.
+    fn revision(&self) -> &str {
+        match (&self.pod, &self.function) {
+            (Some(pod), _) => &pod.revision,
+            (None, Some(function)) => function.serving.as_ref().map_or("", |serving| &serving.revision),
+            (None, None) => "",
+        }
+    }
+
+    fn bytes_in(&self) -> u64 {
+        self.bytes.0 + self.upload.as_ref().map_or(0, |upload| upload.bytes())
+    }
+
+    /// How its pod came to be, where it waited for that.
+    fn cold(&self) -> Option<Cold> {
+        let pod = self.pod.as_ref().filter(|_| self.start == Start::Cold)?;
+        Cold::within(&pod.loading()?, self.started)
+    }
+
+    /// In the pod, until the head of its answer.
+    fn forwarded(&self) -> Duration {
+        self.head.saturating_sub(self.routed + self.waited)
     }
 
     fn is_notable(&self) -> bool {
@@ -141,6 +221,14 @@ impl Drop for Record {
         metrics.in_flight.dec();
         self.phase.ended(self.started + self.head);
         metrics.request(self.entry, self.status(), self.start, self.head);
+        if let Some(trace) = self.trace.kept_id().filter(|_| !self.head.is_zero()) {
+            metrics.example(self.start, self.head, trace);
+        }
+        if let (Some(spans), Some(traces)) = (self.trace.spans, &self.books.traces)
+            && traces.try_send(Invocation::of(self, spans)).is_err()
+        {
+            metrics.traces_lost.inc();
+        }
         let Some(log) = &self.books.log else { return };
         if log.which == AccessLog::Notable && !self.is_notable() {
             return;

@@ -121,6 +121,11 @@ impl Streaming {
         }
         match polled {
             Poll::Ready(frame) => {
+                match &frame {
+                    Some(Ok(frame)) => self.record.sent(frame.data_ref().map_or(0, Bytes::len)),
+                    Some(Err(_)) => self.record.broken_off("AnswerBrokeOff"),
+                    None => {}
+                }
                 if frame.is_none() || self.incoming.is_end_stream() {
                     self.finish();
                 } else if let Some(silence) = &mut self.silence {
@@ -131,7 +136,11 @@ impl Streaming {
             Poll::Pending => {
                 let idle = self.idle;
                 let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle)));
-                silence.as_mut().poll(cx).map(|()| Some(Err(BodyError::Idle(idle))))
+                let silent = silence.as_mut().poll(cx);
+                if silent.is_ready() {
+                    self.record.broken_off("AnswerSilent");
+                }
+                silent.map(|()| Some(Err(BodyError::Idle(idle))))
             }
         }
     }

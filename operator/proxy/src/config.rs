@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use muon_crds::words;
+use tokio::sync::mpsc;
 
 use crate::access::AccessLog;
+use crate::access::invocation::Invocation;
 use crate::appender::Appender;
 use crate::pace::Pace;
 
@@ -87,6 +89,10 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Where the lines go; none: nowhere.
     pub log: Option<Appender>,
+    /// Share of the requests without a trace of their own that are sampled, 0 to 1.
+    pub trace_ratio: f64,
+    /// Who makes spans of what is sampled; none: nobody, and traces only pass through. What does not fit is dropped and counted.
+    pub traces: Option<mpsc::Sender<Invocation>>,
 }
 
 impl Config {
@@ -124,6 +130,8 @@ impl Config {
             drain_timeout: Duration::from_secs(50),
             access_log: AccessLog::All,
             log: None,
+            trace_ratio: 1.0,
+            traces: None,
         }
     }
 

@@ -14,6 +14,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::access::phases::Loading;
 use crate::body::RequestBody;
 
 /// Bytes of one answer that are held on their way, and bound of its head.
@@ -25,6 +26,8 @@ pub(crate) struct Endpoint {
     pub(crate) uid: Box<str>,
     pub(crate) name: Box<str>,
     pub(crate) address: SocketAddr,
+    /// What it was claimed for.
+    pub(crate) revision: Box<str>,
     /// It was loaded before this proxy asked.
     already: AtomicBool,
     in_flight: AtomicU32,
@@ -35,6 +38,8 @@ pub(crate) struct Endpoint {
     idle: Mutex<Vec<Idle>>,
     /// When the last request in it ended, or it was loaded; none: neither was.
     last: Mutex<Option<Instant>>,
+    /// How it came to have the code.
+    loading: Mutex<Option<Loading>>,
 }
 
 #[derive(Debug)]
@@ -86,24 +91,32 @@ impl Link {
 }
 
 impl Endpoint {
-    pub(crate) fn new(uid: &str, name: &str, ip: IpAddr, port: u16) -> Self {
+    pub(crate) fn new(uid: &str, name: &str, revision: &str, ip: IpAddr, port: u16) -> Self {
         Self {
             uid: uid.into(),
             name: name.into(),
             address: SocketAddr::new(ip, port),
+            revision: revision.into(),
             already: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             probing: AtomicBool::new(false),
             strikes: AtomicU32::new(0),
             idle: Mutex::default(),
             last: Mutex::default(),
+            loading: Mutex::default(),
         }
     }
 
     /// Notes what its agent said of the load.
-    pub(crate) fn loaded(&self, already: bool) {
-        self.already.store(already, Ordering::Relaxed);
+    pub(crate) fn loaded(&self, loading: Loading) {
+        self.already.store(loading.report.already, Ordering::Relaxed);
+        *self.loading.lock().unwrap_or_else(PoisonError::into_inner) = Some(loading);
         self.last.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    /// How it came to have the code, when it was last loaded.
+    pub(crate) fn loading(&self) -> Option<Loading> {
+        *self.loading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it was up before this proxy asked.

@@ -9,16 +9,26 @@ use muon_crds::wire::{Component, Failure, LoadReport, LoadRequest};
 use muon_order::{Load as LoadOrder, Order};
 use muon_routes::Function;
 
+use crate::access::phases::Loading;
 use crate::answer::Refusal;
 use crate::call::{self, CallError};
 use crate::endpoint::Endpoint;
 use crate::proxy::Proxy;
 use crate::served::{CodeFailure, Inner, Served};
 use crate::slots::Load;
+use crate::trace::Context;
 
 /// How long the agent of a pod that starts is dialled again and again, and how often.
 const STARTING: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(10);
+
+/// On whose account a pod is loaded.
+pub(crate) struct Cause {
+    /// When a pod was first asked for; none: there was one.
+    pub(crate) asked: Option<Instant>,
+    /// The trace of the request that waits longest.
+    pub(crate) trace: Context,
+}
 
 /// What a failed load means.
 enum Meaning {
@@ -38,22 +48,24 @@ pub(crate) fn epoch() -> u64 {
 }
 
 impl Proxy {
-    /// Loads a pod whose slot has been marked as loading. No request waits in here: all wait in the queue. `ahead`: none
-    /// waits there either, so it is no phase of a cold request.
+    /// Loads a pod whose slot has been marked as loading. No request waits in here: all wait in the queue. Without a
+    /// `cause` none waits there either, so it is no phase of a cold request.
     pub(crate) fn start_load(
         self: &Arc<Self>,
         served: &Arc<Served>,
         function: &Arc<Function>,
         endpoint: Arc<Endpoint>,
-        ahead: bool,
+        cause: Option<Cause>,
     ) {
         let (proxy, served, function) = (Arc::clone(self), Arc::clone(served), Arc::clone(function));
         tokio::spawn(async move {
             let started = Instant::now();
-            let outcome = proxy.load(&served, &function, &endpoint).await;
+            let trace = cause.as_ref().map(|cause| &cause.trace);
+            let outcome = proxy.load(&served, &function, &endpoint, trace).await;
+            let ended = Instant::now();
             let metrics = &proxy.shared.metrics;
-            if !ahead {
-                metrics.cold_load.observe(started.elapsed().as_secs_f64());
+            if cause.is_some() {
+                metrics.loaded(ended - started, outcome.as_ref().ok());
             }
             let mut inner = served.lock();
             match outcome {
@@ -63,7 +75,8 @@ impl Proxy {
                     } else {
                         metrics.loads_done.inc()
                     }
-                    endpoint.loaded(report.already);
+                    let asked = cause.and_then(|cause| cause.asked);
+                    endpoint.loaded(Loading { asked, begun: started, ended, report });
                     inner.loaded(&endpoint.uid);
                     served.pump(&mut inner);
                     proxy.shared.bump();
@@ -75,7 +88,13 @@ impl Proxy {
         });
     }
 
-    async fn load(&self, served: &Served, function: &Function, endpoint: &Endpoint) -> Result<LoadReport, Meaning> {
+    async fn load(
+        &self,
+        served: &Served,
+        function: &Function,
+        endpoint: &Endpoint,
+        trace: Option<&Context>,
+    ) -> Result<LoadReport, Meaning> {
         let config = &self.shared.config;
         let Some(serving) = &function.serving else { return Err(Meaning::Later("nothing is served of it".to_owned())) };
         let order = self.signer.sign(&Order::Load(LoadOrder {
@@ -94,6 +113,7 @@ impl Proxy {
             namespace: function.namespace().to_owned(),
             timeout_ms: u64::try_from(config.load_timeout.as_millis()).unwrap_or(u64::MAX),
             env: serving.env.clone(),
+            trace: trace.and_then(|trace| trace.header().to_str().ok()).map(str::to_owned),
         };
         let agent = SocketAddr::new(endpoint.address.ip(), config.agent_port);
         // The agent keeps the time itself; the margin lets its answer arrive.

@@ -1,10 +1,14 @@
 //! Metrics: resolved once, so that a request adds numbers and looks up no names. No label is taken from users.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use muon_crds::wire::LoadReport;
+use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::answer::Refusal;
+use crate::exemplars::{Exemplar, Exemplars};
 
 /// The port that a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,17 @@ impl Start {
     }
 }
 
+/// The histogram that has exemplars.
+pub(crate) const REQUEST_SECONDS: &str = "muon_proxy_request_seconds";
+
+fn request_buckets() -> prometheus::Result<Vec<f64>> {
+    prometheus::exponential_buckets(0.0001, 2.0, 18)
+}
+
+fn phase_buckets() -> prometheus::Result<Vec<f64>> {
+    prometheus::exponential_buckets(0.00001, 2.0, 20)
+}
+
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// All metrics of the data plane.
@@ -60,7 +75,9 @@ pub(crate) struct Metrics {
     cold: Histogram,
     pub(crate) cold_route: Histogram,
     pub(crate) cold_claim: Histogram,
-    pub(crate) cold_load: Histogram,
+    cold_load: Histogram,
+    /// Its steps, as the agent tells them: fetch, verify, unpack, import.
+    load_steps: [Histogram; 4],
     pub(crate) cold_first_byte: Histogram,
     pub(crate) in_flight: IntGauge,
     pub(crate) queued: IntGauge,
@@ -77,6 +94,7 @@ pub(crate) struct Metrics {
     pub(crate) ejections: IntCounter,
     pub(crate) retried: IntCounter,
     pub(crate) lines_lost: IntCounter,
+    pub(crate) traces_lost: IntCounter,
     pub(crate) evicted: IntCounter,
     pub(crate) pods_broken: IntCounter,
     /// Answers of ours, by who failed and why.
@@ -89,11 +107,15 @@ pub(crate) struct Metrics {
     pub(crate) peer_unreachable: IntCounter,
     pub(crate) scaled: IntCounter,
     pub(crate) functions: IntGauge,
+    exemplars: Exemplars,
 }
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let add = |metric: Box<dyn prometheus::core::Collector>| registry.register(metric);
+        Self::made(&|metric| registry.register(metric))
+    }
+
+    fn made(add: &dyn Fn(Box<dyn Collector>) -> prometheus::Result<()>) -> prometheus::Result<Self> {
         let gauge = |name: &str, help: &str| {
             let gauge = IntGauge::new(name, help)?;
             add(Box::new(gauge.clone()))?;
@@ -104,8 +126,7 @@ impl Metrics {
             add(Box::new(counters.clone()))?;
             prometheus::Result::Ok(counters)
         };
-        let histograms = |name: &str, help: &str, label: &str, least: f64| {
-            let buckets = prometheus::exponential_buckets(least, 2.0, 18)?;
+        let histograms = |name: &str, help: &str, label: &str, buckets: Vec<f64>| {
             let histograms = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), &[label])?;
             add(Box::new(histograms.clone()))?;
             prometheus::Result::Ok(histograms)
@@ -125,8 +146,8 @@ impl Metrics {
             }
         }
         let latency =
-            histograms("muon_proxy_request_seconds", "Time until the head of a function's answer.", "start", 0.0001)?;
-        let phases = histograms("muon_proxy_cold_seconds", "Phases of cold requests.", "phase", 0.00001)?;
+            histograms(REQUEST_SECONDS, "Time until the head of a function's answer.", "start", request_buckets()?)?;
+        let phases = histograms("muon_proxy_cold_seconds", "Phases of cold requests.", "phase", phase_buckets()?)?;
         let claims = counters("muon_proxy_claims_total", "Claims of free pods.", &["outcome"])?;
         let reserves = counters("muon_proxy_reserves_total", "Pods set aside ahead of requests.", &["outcome"])?;
         let loads = counters("muon_proxy_loads_total", "Loads asked of agents.", &["outcome"])?;
@@ -144,6 +165,12 @@ impl Metrics {
             cold_route: phases.get_metric_with_label_values(&["route"])?,
             cold_claim: phases.get_metric_with_label_values(&["claim"])?,
             cold_load: phases.get_metric_with_label_values(&["load"])?,
+            load_steps: [
+                phases.get_metric_with_label_values(&["fetch"])?,
+                phases.get_metric_with_label_values(&["verify"])?,
+                phases.get_metric_with_label_values(&["unpack"])?,
+                phases.get_metric_with_label_values(&["import"])?,
+            ],
             cold_first_byte: phases.get_metric_with_label_values(&["first_byte"])?,
             in_flight: gauge("muon_proxy_in_flight", "Requests between head and end of answer.")?,
             queued: gauge("muon_proxy_queued", "Requests that wait for a pod.")?,
@@ -162,6 +189,7 @@ impl Metrics {
             failures,
             evicted: events.get_metric_with_label_values(&["connection_evicted"])?,
             retried: events.get_metric_with_label_values(&["request_repeated"])?,
+            traces_lost: events.get_metric_with_label_values(&["trace_lost"])?,
             lines_lost: events.get_metric_with_label_values(&["log_line_lost"])?,
             scaled: events.get_metric_with_label_values(&["scaled_out"])?,
             loads_done: loads.get_metric_with_label_values(&["loaded"])?,
@@ -171,6 +199,7 @@ impl Metrics {
             peer_asked: peers.get_metric_with_label_values(&["answered"])?,
             peer_unreachable: peers.get_metric_with_label_values(&["unreachable"])?,
             functions: gauge("muon_proxy_functions", "Functions in the route table.")?,
+            exemplars: Exemplars::new(request_buckets()?),
         })
     }
 
@@ -179,6 +208,29 @@ impl Metrics {
         let component = refusal.component().as_str();
         if let Ok(counter) = self.failures.get_metric_with_label_values(&[component, refusal.reason()]) {
             counter.inc();
+        }
+    }
+
+    /// Counts a load that requests waited for.
+    pub(crate) fn loaded(&self, took: Duration, report: Option<&LoadReport>) {
+        self.cold_load.observe(took.as_secs_f64());
+        if let Some(report) = report.filter(|report| !report.already) {
+            let steps = [report.fetch_us, report.verify_us, report.unpack_us, report.load_us];
+            for (step, micros) in self.load_steps.iter().zip(steps) {
+                step.observe(Duration::from_micros(micros).as_secs_f64());
+            }
+        }
+    }
+
+    /// Examples of requests, by the buckets that they fell into.
+    pub(crate) fn exemplars(&self) -> Vec<Exemplar> {
+        self.exemplars.all()
+    }
+
+    /// Keeps a request of a trace as an example of its bucket.
+    pub(crate) fn example(&self, start: Start, head: Duration, trace: &str) {
+        if start != Start::None {
+            self.exemplars.keep(start.as_str(), head.as_secs_f64(), trace);
         }
     }
 
@@ -195,6 +247,16 @@ impl Metrics {
             Start::None => {}
         }
     }
+}
+
+/// Everything that a proxy counts, whether or not it has.
+pub fn catalogue() -> prometheus::Result<Vec<Box<dyn Collector>>> {
+    let all = RefCell::new(Vec::new());
+    Metrics::made(&|metric| {
+        all.borrow_mut().push(metric);
+        Ok(())
+    })?;
+    Ok(all.into_inner())
 }
 
 #[cfg(test)]

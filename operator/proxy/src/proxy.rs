@@ -16,12 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::access::{Books, Log};
 use crate::claim::Claimer;
 use crate::config::Config;
+use crate::exemplars::Exemplar;
 use crate::load::epoch;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::reserve::Reserves;
 use crate::served::{Served, Shared};
 use crate::supply::Taken;
+use crate::trace::Policy;
 
 /// The data plane of one process. Made once, fed by watches, served on sockets that its caller owns.
 pub struct Proxy {
@@ -84,6 +86,8 @@ impl Proxy {
                 books: Arc::new(Books {
                     metrics: Arc::clone(&metrics),
                     log: Log::new(config.access_log, config.log.as_ref()),
+                    policy: Policy::new(config.trace_ratio, config.traces.is_some()),
+                    traces: config.traces.clone(),
                 }),
                 config,
                 metrics,
@@ -95,6 +99,11 @@ impl Proxy {
             }),
             this: Weak::clone(weak),
         }))
+    }
+
+    /// Examples of requests, by the buckets of the histogram that they fell into.
+    pub fn exemplars(&self) -> Vec<Exemplar> {
+        self.shared.metrics.exemplars()
     }
 
     /// Whether requests should be sent here: all lists were complete once, and it is not shutting down.

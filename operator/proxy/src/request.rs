@@ -22,9 +22,9 @@ use crate::forward::{self, Sent, Through};
 use crate::headers::{self, Origin};
 use crate::metrics::{Entry, Start};
 use crate::proxy::Proxy;
-use crate::random;
 use crate::served::{Admission, Lease, Served};
 use crate::target::{self, Target};
+use crate::trace;
 use crate::upgrade;
 use crate::upload::{ClientBody, Upload, too_large};
 
@@ -51,14 +51,14 @@ struct Change {
 impl Proxy {
     /// Answers it. Every request gets exactly one answer, and every answer carries the request's id.
     pub(crate) async fn answer(self: &Arc<Self>, client: &Client, request: Request<Incoming>) -> Response<Body> {
-        let id = headers::kept_id(request.headers()).unwrap_or_else(random::request_id);
         let shared = &self.shared;
+        let (id, context) = trace::begin(request.headers(), shared.books.policy);
         client.phase.head();
         let record = Record::new(
             Arc::clone(&shared.books),
             Arc::clone(&client.phase),
             client.entry,
-            id.clone(),
+            (id.clone(), context),
             request.method(),
             request.uri(),
         );
@@ -67,11 +67,11 @@ impl Proxy {
             Ok(response) => response,
             Err(refusal) => {
                 shared.metrics.failed(&refusal);
+                let response = refusal.response(id.to_str().ok());
                 if let Some(record) = &mut record {
-                    record.answered(refusal.status(), refusal.reason());
-                    record.complete();
+                    record.refused(&refusal, response.body().size_hint().lower());
                 }
-                refusal.response(id.to_str().ok())
+                response
             }
         };
         response.headers_mut().insert(headers::REQUEST_ID, id);
@@ -112,22 +112,23 @@ impl Proxy {
             return Err(too_large(most));
         }
         let retries = target.retries && change.is_none() && body.is_end_stream();
-        prepare(&mut parts, client, target, &served, &now.id, change.as_ref());
+        prepare(&mut parts, client, target, &served, now, change.as_ref());
 
         let (body, through) = match body.is_end_stream() {
             true => (RequestBody::Empty, Through::default()),
             false => {
                 let upload = Arc::new(Upload::new(Arc::clone(&client.phase)));
+                now.upload = Some(Arc::clone(&upload));
                 let body = ClientBody::new(body, Arc::clone(&upload), &self.shared.config);
                 (RequestBody::Client(Box::new(body)), Through(Some(upload)))
             }
         };
         // What is sent should the first pod break off: only what the trigger lets be sent twice, and never a body.
-        let mut repeated = false;
         let mut second = retries.then(|| parts.clone());
         let mut request = Request::from_parts(parts, body);
         for _ in 0..TRIES {
             let lease = place(&served, now, deadline).await?;
+            now.pod = Some(Arc::clone(lease.endpoint()));
             let sent = match &change {
                 Some(_) => forward::send_upgrade(&lease, request, deadline).await,
                 None => forward::send(&lease, request, &through, deadline).await,
@@ -135,10 +136,10 @@ impl Proxy {
             match sent {
                 Sent::Answer(response, link) => {
                     lease.endpoint().sane();
-                    now.answered(response.status(), "");
+                    now.answered(response.status());
                     self.observe_cold(now);
                     let Some(record) = record.take() else { return Err(internal()) };
-                    let start = record.start;
+                    let (start, repeated) = (record.start, record.repeated);
                     let (routed, waited, head) = (record.routed, record.waited, record.head);
                     let mut response = match change {
                         Some(change) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
@@ -183,7 +184,7 @@ impl Proxy {
                         drop(lease);
                         served.eject(&uid);
                         self.shared.metrics.retried.inc();
-                        repeated = true;
+                        now.repeated = true;
                         parts.headers.insert(headers::ATTEMPT, SECOND);
                         request = Request::from_parts(parts, RequestBody::Empty);
                         continue;
@@ -291,7 +292,7 @@ fn prepare(
     client: &Client,
     target: Target,
     served: &Served,
-    id: &HeaderValue,
+    record: &Record,
     change: Option<&Change>,
 ) {
     let headers = &mut parts.headers;
@@ -303,7 +304,8 @@ fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, change.protocol.clone());
     }
-    headers.insert(headers::REQUEST_ID, id.clone());
+    headers.insert(headers::REQUEST_ID, record.id.clone());
+    record.trace.put(headers);
     headers.insert(headers::FUNCTION, served.name_header.clone());
     headers.insert(headers::NAMESPACE, served.namespace_header.clone());
     for (name, value) in target.params {
@@ -314,7 +316,7 @@ fn prepare(
 
 /// A place in a pod, now or before the deadline.
 async fn place(served: &Arc<Served>, record: &mut Record, deadline: Instant) -> Result<Lease, Refusal> {
-    let (mut waiting, start) = match served.admit() {
+    let (mut waiting, start) = match served.admit(&record.trace) {
         Admission::Place(lease) => {
             if record.start == Start::None {
                 record.start = Start::Warm;

@@ -19,10 +19,12 @@ use crate::access::Books;
 use crate::answer::Refusal;
 use crate::config::Config;
 use crate::endpoint::Endpoint;
+use crate::load::Cause;
 use crate::metrics::{Metrics, Start};
 use crate::proxy::Proxy;
 use crate::share::share;
 use crate::slots::{Load, Slots};
+use crate::trace::Context;
 
 /// What all functions of one proxy share.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) epoch: u64,
     /// Pods that were asked of the home proxy and have not come.
     pub(crate) asking: u32,
+    /// Since when a pod has been asked for that has not come.
+    asked: Option<Instant>,
     /// Claims that this proxy, as the home, is making.
     pub(crate) claiming: u32,
     /// Requests that ended, ever.
@@ -102,7 +106,10 @@ pub(crate) struct CodeFailure {
     pub(crate) until: Instant,
 }
 
-struct Waiter(oneshot::Sender<Result<Lease, Refusal>>);
+struct Waiter {
+    sender: oneshot::Sender<Result<Lease, Refusal>>,
+    trace: Context,
+}
 
 /// A place in a pod. Dropped, it is the next one's.
 pub(crate) struct Lease {
@@ -177,6 +184,7 @@ impl Served {
                 next: 0,
                 epoch: 0,
                 asking: 0,
+                asked: None,
                 claiming: 0,
                 finished: 0,
                 loads: 0,
@@ -197,7 +205,7 @@ impl Served {
     }
 
     /// A place in a pod now, or in the queue.
-    pub(crate) fn admit(self: &Arc<Self>) -> Admission {
+    pub(crate) fn admit(self: &Arc<Self>, trace: &Context) -> Admission {
         let now = Instant::now();
         let mut inner = self.lock();
         let room = self.room(&inner);
@@ -231,7 +239,7 @@ impl Served {
         let (sender, place) = oneshot::channel();
         let number = inner.next;
         inner.next += 1;
-        inner.queue.insert(number, Waiter(sender));
+        inner.queue.insert(number, Waiter { sender, trace: trace.clone() });
         self.pump(&mut inner);
         Admission::Wait(Waiting { served: Arc::clone(self), number, place }, start)
     }
@@ -281,7 +289,7 @@ impl Served {
         while let Some(entry) = inner.queue.first_entry() {
             let Some(endpoint) = inner.slots.choose(room, now) else { break };
             let lease = self.enter(endpoint);
-            let Waiter(sender) = entry.remove();
+            let Waiter { sender, .. } = entry.remove();
             self.dequeued();
             if let Err(Ok(mut lease)) = sender.send(Ok(lease)) {
                 // It has just given up. Its lease must not come back here through the lock that we hold.
@@ -290,7 +298,7 @@ impl Served {
             }
         }
         if inner.queue.is_empty() {
-            inner.scaled = 0;
+            (inner.scaled, inner.asked) = (0, None);
             inner.emptied = true;
             return;
         }
@@ -298,7 +306,9 @@ impl Served {
             return;
         };
         for endpoint in inner.slots.start_loads(inner.queue.len(), room, now) {
-            proxy.start_load(self, &inner.function, endpoint, false);
+            let asked = inner.asked.take();
+            let cause = inner.queue.values().next().map(|first| Cause { asked, trace: first.trace.clone() });
+            proxy.start_load(self, &inner.function, endpoint, cause);
         }
         if cfg!(feature = "weakened") {
             // A pod for each request that waits: what hack/bench must catch.
@@ -321,6 +331,7 @@ impl Served {
             inner.scaled = wanted;
             self.shared.bump();
         }
+        inner.asked.get_or_insert(now);
         if mode == Mode::Deployment {
             // The operator scales it; what is wanted stands in the activity.
             return;
@@ -369,7 +380,7 @@ impl Served {
 
     /// Answers all that wait.
     pub(crate) fn refuse_all(&self, inner: &mut Inner, refusal: &Refusal) {
-        while let Some((_, Waiter(sender))) = inner.queue.pop_first() {
+        while let Some((_, Waiter { sender, .. })) = inner.queue.pop_first() {
             self.dequeued();
             // One that has just given up needs no answer.
             sender.send(Err(refusal.clone())).ok();
@@ -383,7 +394,7 @@ impl Served {
         if revision(&inner.function) != revision(&function) {
             inner.slots.clear();
             inner.epoch += 1;
-            (inner.asking, inner.claiming, inner.scaled) = (0, 0, 0);
+            (inner.asking, inner.claiming, inner.scaled, inner.asked) = (0, 0, 0, None);
             inner.failure = None;
             inner.no_pod = None;
         }

@@ -36,7 +36,8 @@ pub(crate) struct Slot {
 
 impl Slot {
     fn new(pod: &Arc<Pod>) -> Option<Self> {
-        let endpoint = Endpoint::new(&pod.uid, &pod.name, pod.ip?, pod.port);
+        let endpoint =
+            Endpoint::new(&pod.uid, &pod.name, pod.revision.as_deref().unwrap_or_default(), pod.ip?, pod.port);
         Some(Self {
             pod: Arc::clone(pod),
             endpoint: Arc::new(endpoint),

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,7 +32,11 @@ pub(crate) fn join(
     shared.tasks.spawn(async move {
         match futures::future::try_join(client, pod).await {
             Ok((client, pod)) => {
-                let ended = carry(TokioIo::new(client), TokioIo::new(pod), idle).await;
+                let (into, out) = (AtomicU64::new(0), AtomicU64::new(0));
+                let client = Watched { io: TokioIo::new(client), moved: &into };
+                let pod = Watched { io: TokioIo::new(pod), moved: &out };
+                let ended = carry(client, pod, idle).await;
+                record.bytes = (into.into_inner(), out.into_inner());
                 if ended.is_ok() {
                     record.complete();
                 }
@@ -52,28 +56,29 @@ pub(crate) fn join(
 }
 
 /// Carries bytes both ways until both sides are done, or neither says anything for too long.
-async fn carry(
-    client: impl AsyncRead + AsyncWrite + Unpin,
-    pod: impl AsyncRead + AsyncWrite + Unpin,
-    idle: Duration,
-) -> std::io::Result<()> {
-    let moved = Arc::new(AtomicBool::new(false));
-    let (mut client, mut pod) = (Watched { io: client, moved: &moved }, Watched { io: pod, moved: &moved });
+async fn carry<C, P>(mut client: Watched<'_, C>, mut pod: Watched<'_, P>, idle: Duration) -> std::io::Result<()>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    P: AsyncRead + AsyncWrite + Unpin,
+{
+    let (into, out) = (client.moved, pod.moved);
+    let moved = || (into.load(Ordering::Relaxed), out.load(Ordering::Relaxed));
     let copying = tokio::io::copy_bidirectional(&mut client, &mut pod);
     tokio::pin!(copying);
+    let mut before = moved();
     loop {
         match tokio::time::timeout(idle, &mut copying).await {
             Ok(ended) => return ended.map(|_| ()),
-            Err(_) if moved.swap(false, Ordering::Relaxed) => {}
+            Err(_) if before != moved() => before = moved(),
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
         }
     }
 }
 
-/// Notes that something was read.
+/// Counts what is read.
 struct Watched<'a, T> {
     io: T,
-    moved: &'a AtomicBool,
+    moved: &'a AtomicU64,
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<'_, T> {
@@ -82,10 +87,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<'_, T> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if polled.is_ready() {
-            self.moved.store(true, Ordering::Relaxed);
-        }
+        self.moved.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         polled
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -40,12 +40,24 @@ pub(crate) struct Upload {
     done: AtomicBool,
     answered: AtomicBool,
     fault: AtomicU8,
+    bytes: AtomicU64,
     phase: Arc<Phase>,
 }
 
 impl Upload {
     pub(crate) fn new(phase: Arc<Phase>) -> Self {
-        Self { done: AtomicBool::new(false), answered: AtomicBool::new(false), fault: AtomicU8::new(FINE), phase }
+        Self {
+            done: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            fault: AtomicU8::new(FINE),
+            bytes: AtomicU64::new(0),
+            phase,
+        }
+    }
+
+    /// Bytes that came of it.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// All of it is through.
@@ -125,6 +137,7 @@ impl http_body::Body for ClientBody {
                 return self.fail(TOO_LARGE, UploadError::TooLarge);
             };
             self.left = left;
+            self.upload.bytes.fetch_add(length, Ordering::Relaxed);
             self.pacer.moved(length);
         }
         if frame.is_none() || self.incoming.is_end_stream() {

@@ -74,7 +74,7 @@ impl Served {
                 continue;
             }
             for endpoint in inner.slots.start_loads(AT_ONCE, 1, now) {
-                proxy.start_load(&self, &inner.function, endpoint, true);
+                proxy.start_load(&self, &inner.function, endpoint, None);
             }
         }
     }

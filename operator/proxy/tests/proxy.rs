@@ -20,6 +20,8 @@ mod overload;
 mod pod;
 #[path = "proxy/queue.rs"]
 mod queue;
+#[path = "proxy/record.rs"]
+mod record;
 #[path = "proxy/reserve.rs"]
 mod reserve;
 #[path = "proxy/retries.rs"]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use muon_crds::wire::{Activity, FunctionActivity, LoadFailure, PodActivity, Watermarks};
 use muon_crds::{Function, HTTPTrigger};
@@ -41,6 +41,8 @@ struct State {
     answers: HashMap<String, Answer>,
     functions: BTreeSet<(u64, String, String)>,
     triggers: BTreeSet<(u64, String, String)>,
+    /// Since when something waits without anything getting on.
+    stuck: Option<Instant>,
 }
 
 /// Who is to be looked at after an answer.
@@ -95,12 +97,24 @@ impl Board {
 
     /// Has the Function looked at once every ready proxy has passed this version.
     pub fn await_function(&self, namespace: &str, name: &str, version: u64) {
-        self.state().functions.insert((version, namespace.to_owned(), name.to_owned()));
+        let mut state = self.state();
+        state.functions.insert((version, namespace.to_owned(), name.to_owned()));
+        state.stuck.get_or_insert_with(Instant::now);
     }
 
     /// As [`Self::await_function`], for an HTTPTrigger.
     pub fn await_trigger(&self, namespace: &str, name: &str, version: u64) {
-        self.state().triggers.insert((version, namespace.to_owned(), name.to_owned()));
+        let mut state = self.state();
+        state.triggers.insert((version, namespace.to_owned(), name.to_owned()));
+        state.stuck.get_or_insert_with(Instant::now);
+    }
+
+    /// For how long versions have waited to be seen without one of them having been; zero when none waits, or there is
+    /// no proxy that could.
+    pub fn unseen(&self) -> Duration {
+        let state = self.state();
+        let ready = state.proxies.values().any(|proxy| proxy.ready);
+        state.stuck.filter(|_| ready).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Pods that the proxies want for a function: the highest that one of them says. Each counts against its own share
@@ -200,21 +214,29 @@ impl State {
         let Watermarks { functions, triggers, .. } = self.watermarks().unwrap_or_default();
         let functions = take_up_to(&mut self.functions, functions);
         let triggers = take_up_to(&mut self.triggers, triggers);
+        if self.functions.is_empty() && self.triggers.is_empty() {
+            self.stuck = None;
+        } else if !functions.is_empty() || !triggers.is_empty() {
+            self.stuck = Some(Instant::now());
+        }
         Wakes {
-            functions: functions.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
-            triggers: triggers.map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace)).collect(),
+            functions: functions
+                .into_iter()
+                .map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace))
+                .collect(),
+            triggers: triggers
+                .into_iter()
+                .map(|(_, namespace, name)| ObjectRef::new(&name).within(&namespace))
+                .collect(),
             uids: Vec::new(),
             loaded: Vec::new(),
         }
     }
 }
 
-fn take_up_to(
-    waiting: &mut BTreeSet<(u64, String, String)>,
-    version: u64,
-) -> impl Iterator<Item = (u64, String, String)> + use<> {
+fn take_up_to(waiting: &mut BTreeSet<(u64, String, String)>, version: u64) -> BTreeSet<(u64, String, String)> {
     let later = waiting.split_off(&(version.saturating_add(1), String::new(), String::new()));
-    std::mem::replace(waiting, later).into_iter()
+    std::mem::replace(waiting, later)
 }
 
 impl Answer {

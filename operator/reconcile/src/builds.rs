@@ -62,6 +62,7 @@ pub async fn apply(
     // The Job first: a result that comes after it was looked at is not taken for one that the store has lost.
     let job = Cache::get(&context.cache.jobs, &namespace_of(object), &valid.job);
     if let Some(result) = recall(&valid, context).await? {
+        context.metrics.built("built");
         return Ok(result);
     }
     let Some(job) = job else { return Err(begin(&valid, context).await?) };
@@ -74,6 +75,9 @@ pub async fn apply(
         Phase::Running => Err(follow(&job, &valid, context).await?),
         Phase::Failed { reason, message } => {
             let step = failed_step(&job, context).await?;
+            if !is_told(object, &valid) {
+                context.metrics.built("failed");
+            }
             Err(builds::failure(&valid, &reason, &message, step.as_ref()).into())
         }
         Phase::Complete => {
@@ -102,6 +106,14 @@ fn known(object: &Package, valid: &Valid) -> Option<Stored> {
     let is_built = condition::is_true(&status.conditions, ConditionType::Built);
     let digest = status.digest.clone().filter(|_| same && is_built)?;
     Some(Stored { digest, size_bytes: status.size_bytes.unwrap_or_default() })
+}
+
+/// Whether the status says already that this very build failed.
+fn is_told(object: &Package, valid: &Valid) -> bool {
+    let Some(status) = &object.status else { return false };
+    let built = condition::find(&status.conditions, ConditionType::Built);
+    status.build.as_ref().is_some_and(|build| build.key == valid.key)
+        && built.is_some_and(|condition| condition.status == "False")
 }
 
 /// What the store knows of a build, as long as it has the result.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
@@ -18,6 +18,7 @@ use crate::objects::{Objects, Stored};
 use crate::queue::Queue;
 use crate::reference::ObjectRef;
 use crate::trouble::{Again, Trouble};
+use crate::visit::{self, Visit};
 
 /// Without any change, every object is looked at again after this time.
 const RESYNC: Duration = Duration::from_secs(1800);
@@ -96,6 +97,14 @@ where
             Some((name, result, took)) = visits.next() => {
                 let outcome = result.as_ref().map_or_else(Trouble::outcome, |_| "ok");
                 context.metrics.reconciled(&kind, outcome, took);
+                visit::tell(context.settings.visits.as_ref(), &context.metrics, || Visit {
+                    kind: kind.clone(),
+                    namespace: name.namespace().to_owned(),
+                    name: name.name().to_owned(),
+                    started: SystemTime::now().checked_sub(took).unwrap_or(SystemTime::UNIX_EPOCH),
+                    took,
+                    outcome,
+                });
                 let after = match result {
                     Ok(Action(after)) => {
                         failures.remove(&name);

@@ -55,6 +55,7 @@ pub mod store_client;
 pub mod stuck;
 pub mod trouble;
 pub mod uids;
+pub mod visit;
 pub mod watch;
 pub mod watches;
 pub mod writes;

@@ -73,10 +73,12 @@ pub async fn run(
                 return;
             }
             info!("leading");
+            context.metrics.leading(true);
             tokio::select! {
                 () = drive(Arc::clone(&context)) => return,
                 _ = leader.wait_for(|leads| !*leads) => info!("no longer leading"),
             }
+            context.metrics.leading(false);
         }
     };
     tokio::select! {

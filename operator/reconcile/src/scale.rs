@@ -28,6 +28,7 @@ pub async fn run(context: Arc<Context>) {
     loop {
         tick.tick().await;
         visit(&context).await;
+        context.metrics.unseen(context.board.unseen());
         if counted.is_none_or(|at| at.elapsed() >= COUNT) {
             counted = Some(Instant::now());
             context.metrics.pools(&count(&context.cache));

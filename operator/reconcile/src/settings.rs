@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muon_plan::builds::History;
+use tokio::sync::mpsc;
 
 use crate::fetch::{Fetcher, Lookup, Rules};
+use crate::visit::Visit;
 
 /// Settings of the operator.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct Settings {
     pub builds: usize,
     /// Ended builds of a Package that stay, with their logs.
     pub build_history: History,
+    /// Who makes spans of what is done; none: nobody.
+    pub visits: Option<mpsc::Sender<Visit>>,
 }
 
 impl Settings {
@@ -65,6 +69,7 @@ impl Settings {
             idle_tick: Duration::from_secs(1),
             builds: 2,
             build_history: History { complete: 3, failed: 3 },
+            visits: None,
         }
     }
 

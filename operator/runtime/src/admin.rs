@@ -5,14 +5,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
+use muon_proxy::Exemplar;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Encoder as _, Registry, TextEncoder};
 use tokio::net::TcpListener;
 
 use crate::error::Error;
+use crate::openmetrics;
 use crate::serving::{self, Bounds};
 
 /// Of kubelet and whoever collects metrics, at once.
@@ -36,23 +40,48 @@ pub(crate) async fn listen(port: u16) -> Result<TcpListener, Error> {
         .map_err(|source| Error::Listen { port, source })
 }
 
+/// What `/metrics` shows.
+#[derive(Clone)]
+pub(crate) struct Exposition {
+    /// The metrics.
+    pub(crate) registry: Registry,
+    /// The examples beside them, of a process that keeps some.
+    pub(crate) exemplars: Arc<dyn Fn() -> Vec<Exemplar> + Send + Sync>,
+}
+
+impl From<Registry> for Exposition {
+    fn from(registry: Registry) -> Self {
+        Self { registry, exemplars: Arc::new(Vec::new) }
+    }
+}
+
+impl Exposition {
+    /// In the form that the scraper asks for: OpenMetrics, the only one that knows exemplars, or the plain text form.
+    fn answer(&self, accept: Option<&HeaderValue>) -> Response {
+        let families = self.registry.gather();
+        if openmetrics::is_wanted(accept) {
+            let text = openmetrics::encode(&families, &(self.exemplars)());
+            return ([(CONTENT_TYPE, openmetrics::TYPE)], text).into_response();
+        }
+        let encoder = TextEncoder::new();
+        match encoder.encode_to_string(&families) {
+            Ok(text) => ([(CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
+}
+
 /// Serves the admin port until `stop` resolves.
 pub(crate) async fn serve(
     listener: TcpListener,
-    registry: Registry,
+    exposition: impl Into<Exposition>,
     ready: Ready,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let metrics = move || {
-        let registry = registry.clone();
-        async move {
-            let encoder = TextEncoder::new();
-            let mut text = Vec::new();
-            match encoder.encode(&registry.gather(), &mut text) {
-                Ok(()) => (StatusCode::OK, text),
-                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string().into_bytes()),
-            }
-        }
+    let exposition = exposition.into();
+    let metrics = move |headers: HeaderMap| {
+        let answer = exposition.answer(headers.get(ACCEPT));
+        async move { answer }
     };
     let readyz = move || {
         let ready = ready.clone();

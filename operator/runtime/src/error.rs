@@ -29,6 +29,10 @@ pub(crate) enum Error {
     Metrics(#[from] prometheus::Error),
     #[error(transparent)]
     Forward(#[from] muon_reconcile::fetch::ForwardError),
+    #[error(
+        "traces cannot be exported to {endpoint:?}: {message}; OTEL_EXPORTER_OTLP_ENDPOINT names a collector that takes HTTP, such as http://collector:4318"
+    )]
+    Traces { endpoint: String, message: String },
     #[error("the operator stopped: {0}")]
     Operator(String),
 }

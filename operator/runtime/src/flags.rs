@@ -52,11 +52,30 @@ pub(crate) struct Identity {
     pub(crate) admin_port: u16,
 }
 
+/// Where traces go.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TraceFlags {
+    /// Base URL of a collector of traces (OTLP over HTTP, protobuf), such as `http://collector:4318`. None: no spans are made.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// Share of what has no trace yet that is sampled, from 0 to 1; a client's own decision is kept.
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_parser = ratio)]
+    pub(crate) trace_ratio: f64,
+}
+
+/// A share.
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio: f64 = text.parse().map_err(|error| format!("{text:?}: {error}"))?;
+    if (0.0..=1.0).contains(&ratio) { Ok(ratio) } else { Err(format!("{text} is not from 0 to 1")) }
+}
+
 /// Flags of `muon operator`.
 #[derive(Args, Debug)]
 pub(crate) struct OperatorFlags {
     #[command(flatten)]
     pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) traces: TraceFlags,
     /// Image of the agent in function pods.
     #[arg(long, env = "MUON_AGENT_IMAGE")]
     pub(crate) agent_image: String,
@@ -125,6 +144,8 @@ const MAX_ARCHIVE: u64 = 64 << 20;
 pub(crate) struct ProxyFlags {
     #[command(flatten)]
     pub(crate) identity: Identity,
+    #[command(flatten)]
+    pub(crate) traces: TraceFlags,
     /// Base URL of the store, as the agents are told it.
     #[arg(long, env = "MUON_STORE_URL", default_value = "http://muon-store.muon-system:8080")]
     pub(crate) store_url: String,

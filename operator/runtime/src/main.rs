@@ -8,6 +8,9 @@ mod claim;
 mod cli;
 mod error;
 mod flags;
+#[cfg(test)]
+mod monitoring;
+mod openmetrics;
 mod operator;
 mod peers;
 mod proxy;
@@ -16,6 +19,7 @@ mod shutdown;
 mod store;
 mod store_address;
 mod telemetry;
+mod traces;
 mod watches;
 
 use std::process::ExitCode;

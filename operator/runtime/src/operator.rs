@@ -14,6 +14,7 @@ use crate::admin;
 use crate::error::Error;
 use crate::flags::OperatorFlags;
 use crate::shutdown::Shutdown;
+use crate::traces::{self, spans};
 
 /// Name of the lease.
 const LEASE: &str = "muon-operator";
@@ -36,12 +37,20 @@ pub(crate) async fn run(flags: OperatorFlags) -> Result<(), Error> {
         seconds: flags.lease_seconds,
     };
     let (leader, lease) = candidate.campaign().await?;
+    let ratio = flags.traces.trace_ratio;
+    let spans_of = move |visit| if spans::is_sampled(ratio) { spans::of_visit(visit) } else { Vec::new() };
+    let (visits, export) =
+        traces::start(&flags.traces, ("muon-operator", &flags.identity), &registry, spans_of)?.unzip();
+    let settings = Settings { visits, ..settings };
     let result = muon_reconcile::run(client, settings, leader, &registry, shutdown.requested()).await;
     // The last receiver is gone with `run`: the lease is given back, and the other replica need not wait.
     match lease.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the lease could not be given back"),
         Err(error) => tracing::warn!(%error, "the lease's task ended"),
+    }
+    if let Some(export) = export {
+        export.finish().await;
     }
     probed.abort();
     result.map_err(|error| Error::Operator(error.to_string()))

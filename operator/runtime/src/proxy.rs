@@ -12,13 +12,14 @@ use muon_crds::{Function, HTTPTrigger, words};
 use muon_order::Signer;
 use muon_proxy::{Appender, Change, Config, Listeners, Peer, Proxy};
 
-use crate::admin;
+use crate::admin::{self, Exposition};
 use crate::claim::ApiClaimer;
 use crate::error::Error;
 use crate::flags::{Identity, ProxyFlags};
 use crate::peers;
 use crate::shutdown::Shutdown;
 use crate::store_address;
+use crate::traces::{self, spans};
 use crate::watches::{changes, follow, follow_readable};
 
 /// Serves until the signal to stop, and then until what is in flight has ended.
@@ -26,8 +27,10 @@ pub(crate) async fn run(flags: ProxyFlags, log: Option<Appender>) -> Result<(), 
     let shutdown = Shutdown::on_signal().map_err(Error::Runtime)?;
     let registry = admin::registry();
     let client = Client::try_default().await?;
+    let (traces, export) =
+        traces::start(&flags.traces, ("muon-proxy", &flags.identity), &registry, spans::of_invocation)?.unzip();
     let proxy = Proxy::new(
-        Config { log, ..config(&flags) },
+        Config { log, traces, ..config(&flags) },
         signer(&flags.order_dir)?,
         Arc::new(ApiClaimer::new(client.clone())),
         &registry,
@@ -44,7 +47,9 @@ pub(crate) async fn run(flags: ProxyFlags, log: Option<Appender>) -> Result<(), 
     watch(&client, &proxy, &flags.identity);
     let stored = Arc::clone(&proxy);
     tokio::spawn(store_address::follow(flags.store_url.clone(), move |url| stored.set_store(url)));
-    tokio::spawn(admin::serve(probes, registry, ready, std::future::pending()));
+    let shown = Arc::clone(&proxy);
+    let exposition = Exposition { registry, exemplars: Arc::new(move || shown.exemplars()) };
+    tokio::spawn(admin::serve(probes, exposition, ready, std::future::pending()));
     // Whoever still has this pod's address from before a crash must meet a closed port, not a proxy without tables:
     // a refused connection has sent nothing, and is made again to another proxy.
     tokio::select! {
@@ -59,6 +64,9 @@ pub(crate) async fn run(flags: ProxyFlags, log: Option<Appender>) -> Result<(), 
     };
     tracing::info!(proxy = flags.identity.pod_name, "the proxy serves");
     proxy.serve(listeners, shutdown.requested()).await;
+    if let Some(export) = export {
+        export.finish().await;
+    }
     Ok(())
 }
 
@@ -74,6 +82,7 @@ fn config(flags: &ProxyFlags) -> Config {
     Config {
         cluster_domain: flags.cluster_domain.clone(),
         access_log: flags.access_log,
+        trace_ratio: flags.traces.trace_ratio,
         max_connections: Config::connections_within(flags.memory_bytes),
         max_body_bytes: flags.max_body_bytes,
         reserve: flags.reserve,

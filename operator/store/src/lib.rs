@@ -49,6 +49,7 @@ pub use blobs::{Limits, Settings, Store};
 pub use digest::{Digest, Name};
 pub use failure::StoreError;
 pub use ledger::Quotas;
+pub use metrics::catalogue;
 pub use routes::router;
 pub use s3::Bucket;
 pub use sweep::Sweeping;

@@ -1,5 +1,6 @@
 //! What the store counts.
 
+use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 /// The store's metrics. Labels are of fixed small sets.
@@ -63,17 +64,28 @@ impl Metrics {
 
     /// Makes them part of what a process exposes.
     pub(crate) fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
-        registry.register(Box::new(self.requests.clone()))?;
-        registry.register(Box::new(self.seconds.clone()))?;
-        registry.register(Box::new(self.bytes.clone()))?;
-        registry.register(Box::new(self.cache.clone()))?;
-        registry.register(Box::new(self.cached.clone()))?;
-        for gauge in [&self.blobs, &self.stored, &self.unused, &self.builds] {
-            registry.register(Box::new(gauge.clone()))?;
+        self.collectors().into_iter().try_for_each(|metric| registry.register(metric))
+    }
+
+    /// All of them.
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        let mut all: Vec<Box<dyn Collector>> = vec![
+            Box::new(self.requests.clone()),
+            Box::new(self.seconds.clone()),
+            Box::new(self.bytes.clone()),
+            Box::new(self.cache.clone()),
+        ];
+        for gauge in [&self.cached, &self.blobs, &self.stored, &self.unused, &self.builds] {
+            all.push(Box::new(gauge.clone()));
         }
         for counter in [&self.corrupt, &self.swept, &self.swept_bytes, &self.over_quota, &self.forgotten] {
-            registry.register(Box::new(counter.clone()))?;
+            all.push(Box::new(counter.clone()));
         }
-        Ok(())
+        all
     }
+}
+
+/// Everything that a store counts, whether or not it has.
+pub fn catalogue() -> Result<Vec<Box<dyn Collector>>, prometheus::Error> {
+    Ok(Metrics::new()?.collectors())
 }

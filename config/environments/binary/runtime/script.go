@@ -116,6 +116,12 @@ func (s *script) variables(r *http.Request) []string {
 	if r.ContentLength > 0 {
 		env = append(env, "CONTENT_LENGTH="+strconv.FormatInt(r.ContentLength, 10))
 	}
+	// As command line tools that take part in traces have it.
+	for _, name := range []string{"Traceparent", "Tracestate"} {
+		if value := r.Header.Get(name); value != "" {
+			env = append(env, strings.ToUpper(name)+"="+clean(value))
+		}
+	}
 	for name, values := range r.Header {
 		value := clean(strings.Join(values, ", "))
 		upper := variable(name)

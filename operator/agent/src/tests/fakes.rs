@@ -87,6 +87,8 @@ pub enum Import {
 #[derive(Clone)]
 pub struct Runtime {
     pub calls: Arc<Mutex<Vec<(String, String)>>>,
+    /// The `traceparent` of those that had one.
+    pub traces: Arc<Mutex<Vec<String>>>,
     /// How often it was asked for its health.
     pub health: Arc<AtomicUsize>,
     pub import: Arc<Mutex<Import>>,
@@ -95,7 +97,13 @@ pub struct Runtime {
 
 impl Runtime {
     pub fn new(import: Import) -> Self {
-        Self { calls: Arc::default(), health: Arc::default(), import: Arc::new(Mutex::new(import)), keep_alive: true }
+        Self {
+            calls: Arc::default(),
+            traces: Arc::default(),
+            health: Arc::default(),
+            import: Arc::new(Mutex::new(import)),
+            keep_alive: true,
+        }
     }
 
     pub async fn start(&self, port: u16) -> Server {
@@ -118,6 +126,8 @@ impl Runtime {
             let unknown = matches!(*self.import.lock().unwrap(), Import::WorksV1);
             return if unknown { reply(500, "no requests before a function is there") } else { reply(200, "ok") };
         }
+        let trace = request.headers().get("traceparent").map(|trace| trace.to_str().unwrap().to_owned());
+        self.traces.lock().unwrap().extend(trace);
         let body = request.into_body().collect().await.unwrap().to_bytes();
         self.calls.lock().unwrap().push((path.clone(), String::from_utf8_lossy(&body).into_owned()));
         let import = self.import.lock().unwrap().clone();

@@ -41,6 +41,19 @@ async fn a_runtime_of_the_first_contract_finds_its_file() {
 }
 
 #[tokio::test]
+async fn the_trace_of_the_request_goes_on_to_the_runtime() {
+    let pod = Pod::new(Import::Works).await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for unreadable in [Some("no\nheader".to_owned()), None] {
+        let other = Pod::new(Import::Works).await;
+        other.agent.load(LoadRequest { trace: unreadable, ..other.request(other.order()) }).await.unwrap();
+        assert!(other.runtime.traces.lock().unwrap().is_empty());
+    }
+    pod.agent.load(LoadRequest { trace: Some(trace.to_owned()), ..pod.request(pod.order()) }).await.unwrap();
+    assert_eq!(*pod.runtime.traces.lock().unwrap(), [trace]);
+}
+
+#[tokio::test]
 async fn variables_go_to_the_runtime_with_the_load_and_with_every_later_one() {
     let mut pod = Pod::new(Import::Works).await;
     let variable = |name: &str, value: &str| Variable { name: name.into(), value: value.into() };

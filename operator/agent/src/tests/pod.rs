@@ -186,5 +186,6 @@ fn request(store: &str, order: &Order) -> LoadRequest {
         namespace: "default".into(),
         timeout_ms: 20_000,
         env: Vec::new(),
+        trace: None,
     }
 }

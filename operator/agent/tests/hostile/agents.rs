@@ -120,6 +120,7 @@ impl Pod {
             namespace: "default".into(),
             timeout_ms: 300_000,
             env: Vec::new(),
+            trace: None,
         };
         let child = Command::new(env!("CARGO_BIN_EXE_muon-agent"))
             .env_clear()

@@ -87,6 +87,7 @@ fn deployment(valid: &Valid, resolved: &Resolved, own: &OwnPod, replicas: i32, o
         timeout_ms: resolved.load_timeout_ms,
         // Kubelet sets them.
         env: Vec::new(),
+        trace: None,
     };
     let mut template = pod::own(own, labels, &load);
     if let Some(annotations) = template.metadata.as_mut().and_then(|meta| meta.annotations.as_mut()) {

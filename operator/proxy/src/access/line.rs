@@ -16,40 +16,78 @@ thread_local! {
     static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
 }
 
-/// Adds the line of a request.
+/// Adds the line of a request. What did not come about is left out: no pod, no failure, no cold start.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"{\"timestamp\":\"");
     timestamp(out);
     out.extend_from_slice(b"\",\"level\":\"INFO\",\"target\":\"access\",\"request_id\":\"");
     text(out, record.id.to_str().unwrap_or("?"));
-    for (name, value) in [
-        ("listener", record.entry.as_str()),
-        ("method", record.method.as_str()),
-        ("path", cut(record.uri.path())),
-        ("function", record.function.as_ref().map_or("", |function| function.key())),
-        ("reason", record.reason),
-        ("start", record.start.as_str()),
-    ] {
-        out.extend_from_slice(b"\",\"");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":\"");
-        text(out, value);
+    field(out, b"\",\"trace_id\":\"", record.trace.id());
+    field(out, b"\",\"listener\":\"", record.entry.as_str());
+    out.extend_from_slice(b"\",\"method\":\"");
+    text(out, record.method.as_str());
+    out.extend_from_slice(b"\",\"path\":\"");
+    text(out, cut(record.uri.path()));
+    if let Some(function) = &record.function {
+        field(out, b"\",\"namespace\":\"", function.namespace());
+        field(out, b"\",\"function\":\"", function.name());
+        field(out, b"\",\"revision\":\"", record.revision());
     }
-    out.extend_from_slice(b"\",\"status\":");
-    number(out, u64::from(record.status()), 1);
+    if let Some(pod) = &record.pod {
+        field(out, b"\",\"pod\":\"", &pod.name);
+    }
+    if let Some((component, reason)) = record.failure() {
+        field(out, b"\",\"component\":\"", component);
+        field(out, b"\",\"reason\":\"", reason);
+    }
+    field(out, b"\",\"start\":\"", record.start.as_str());
+    value(out, b"\",\"status\":", u64::from(record.status()));
     out.extend_from_slice(if record.complete { b",\"complete\":true" } else { b",\"complete\":false" });
-    for (name, duration) in [
-        ("route_us", record.routed),
-        ("wait_us", record.waited),
-        ("head_us", record.head),
-        ("total_us", record.started.elapsed()),
-    ] {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        number(out, micros(duration), 1);
+    if record.repeated {
+        out.extend_from_slice(b",\"attempt\":2");
     }
+    value(out, b",\"bytes_in\":", record.bytes_in());
+    value(out, b",\"bytes_out\":", record.bytes.1);
+    let total = record.started.elapsed();
+    value(out, b",\"head_us\":", micros(record.head));
+    value(out, b",\"total_us\":", micros(total));
+    phases(out, record, total);
     out.extend_from_slice(b"}\n");
+}
+
+/// Where the time went, in microseconds.
+fn phases(out: &mut Vec<u8>, record: &Record, total: Duration) {
+    value(out, b",\"phases_us\":{\"route\":", micros(record.routed));
+    value(out, b",\"queue\":", micros(record.waited));
+    if let Some(cold) = record.cold() {
+        if let Some(claim) = cold.claim {
+            value(out, b",\"claim\":", micros(claim.took));
+        }
+        value(out, b",\"load\":{\"total\":", micros(cold.load.took));
+        if let Some(steps) = cold.steps {
+            value(out, b",\"fetch\":", micros(steps.fetch.took));
+            value(out, b",\"verify\":", micros(steps.verify.took));
+            value(out, b",\"unpack\":", micros(steps.unpack.took));
+            value(out, b",\"import\":", micros(steps.import.took));
+        }
+        out.push(b'}');
+    }
+    if record.pod.is_some() {
+        value(out, b",\"forward\":", micros(record.forwarded()));
+        value(out, b",\"answer\":", micros(total.saturating_sub(record.head)));
+    }
+    out.push(b'}');
+}
+
+/// A value of which every byte may stand in a JSON string: a name of Kubernetes', or a word of ours.
+fn field(out: &mut Vec<u8>, before: &[u8], plain: &str) {
+    out.extend_from_slice(before);
+    out.extend_from_slice(plain.as_bytes());
+}
+
+fn value(out: &mut Vec<u8>, before: &[u8], count: u64) {
+    out.extend_from_slice(before);
+    number(out, count, 1);
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -87,7 +125,7 @@ fn number(out: &mut Vec<u8>, mut value: u64, digits: usize) {
 }
 
 /// A path of which at most so much is told.
-fn cut(path: &str) -> &str {
+pub(super) fn cut(path: &str) -> &str {
     path.get(..path.floor_char_boundary(PATH)).unwrap_or_default()
 }
 

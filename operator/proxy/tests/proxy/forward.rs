@@ -122,6 +122,7 @@ async fn the_pod_sees_a_clean_head() {
     let request = Request::get("/headers?a=1&b=%2F")
         .header("host", "a.example")
         .header("x-request-id", "mine")
+        .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
         .header("muon-function", "spoofed")
         .header("x-fission-function-name", "spoofed")
         .header("x-forwarded-for", "9.9.9.9")
@@ -136,6 +137,7 @@ async fn the_pod_sees_a_clean_head() {
         "host: a.example",
         "muon-function: hello",
         "muon-namespace: demo",
+        "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
         "x-forwarded-for: 9.9.9.9, 127.0.0.1",
         "x-forwarded-host: a.example",
         "x-forwarded-proto: https",

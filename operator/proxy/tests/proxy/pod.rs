@@ -43,6 +43,8 @@ pub struct Pod {
     /// A load has gone well.
     up: AtomicBool,
     pub loaded: Mutex<Vec<LoadRequest>>,
+    /// What the agent says of the phases of a load.
+    pub report: Mutex<LoadReport>,
     /// One permit per load that may end; none are needed once closed.
     pub load_gate: Semaphore,
     /// One permit per request of `/slow` that may be answered.
@@ -79,6 +81,7 @@ impl Pod {
             loads: AtomicU32::new(0),
             up: AtomicBool::new(false),
             loaded: Mutex::default(),
+            report: Mutex::default(),
             load_gate: Semaphore::new(Semaphore::MAX_PERMITS),
             slow_gate: Semaphore::new(0),
             slow: AtomicU32::new(0),
@@ -147,7 +150,8 @@ impl Pod {
         let failure = self.load_failures.lock().unwrap().pop_front();
         Ok(match failure {
             None => {
-                let report = LoadReport { already: self.up.swap(true, Ordering::SeqCst), ..LoadReport::default() };
+                let report =
+                    LoadReport { already: self.up.swap(true, Ordering::SeqCst), ..*self.report.lock().unwrap() };
                 reply(StatusCode::OK, serde_json::to_vec(&report).unwrap())
             }
             Some((status, component, message)) => {

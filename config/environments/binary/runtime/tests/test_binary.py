@@ -32,8 +32,8 @@ deeper() { echo "deeper: no luck" >&2; exit 3; }
 case "$PATH_INFO" in
 /learn)
   printf 'Content-Type: application/json\n\n'
-  printf '{"method":"%s","path":"%s","id":"%s","user":"%s","x":"%s","body":"%s","env":"%s"}' \
-    "$REQUEST_METHOD" "$PATH_INFO" "$MUON_REQUEST_ID" "$MUON_PARAM_USER" "$HTTP_X_TWO" "$(cat)" "$GREETING" ;;
+  printf '{"method":"%s","path":"%s","id":"%s","user":"%s","x":"%s","body":"%s","env":"%s","trace":"%s"}' \
+    "$REQUEST_METHOD" "$PATH_INFO" "$MUON_REQUEST_ID" "$MUON_PARAM_USER" "$HTTP_X_TWO" "$(cat)" "$GREETING" "${TRACEPARENT:3:32}" ;;
 /text) printf grüße ;;
 /json) printf 'Content-Type: application/json\r\n\r\n{"a":[1,null]}' ;;
 /nothing) ;;

@@ -82,6 +82,11 @@ export class MuonRequest {
     return this.#exchange.requestId
   }
 
+  /** The id of the trace that the request belongs to, from `traceparent`; undefined outside of one. */
+  get traceId() {
+    return /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(this.headers.traceparent ?? '')?.[1]
+  }
+
   /** Aborted when the caller goes away: hand it to fetch, or stop long work on it. */
   get signal() {
     const exchange = this.#exchange

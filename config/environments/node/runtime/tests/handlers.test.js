@@ -18,6 +18,7 @@ test('everything a handler can learn of its request', async (t) => {
     t,
     `export const handler = async (request) => ({
       method: request.method, path: request.path, id: request.requestId,
+      trace: [request.traceId, request.headers.tracestate],
       params: [request.params.userId, request.params.file, request.params.none ?? null],
       query: [request.query.get('a'), request.query.getAll('a'), request.query.get('empty')],
       header: request.headers['x-two'], json: await request.json(), text: await request.text(),
@@ -27,6 +28,8 @@ test('everything a handler can learn of its request', async (t) => {
   const body = JSON.stringify({ 'grüße': 1 })
   const headers = {
     'x-request-id': 'abc',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    tracestate: 'vendor=1',
     'X-TWO': '2',
     'muon-path-param-userid': 'j%C3%BCrgen%2F1',
     'Muon-Path-Param-File': 'a b',
@@ -36,6 +39,7 @@ test('everything a handler can learn of its request', async (t) => {
     method: 'POST',
     path: '/café/x',
     id: 'abc',
+    trace: ['0af7651916cd43dd8448eb211c80319c', 'vendor=1'],
     params: ['jürgen/1', 'a b', null],
     query: ['1', ['1', '2'], ''],
     header: '2',

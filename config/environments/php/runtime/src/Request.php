@@ -18,6 +18,8 @@ final class Request
     /** @var array<string, string> parameters of the route's path pattern, by names in small letters */
     public readonly array $params;
     public readonly string $requestId;
+    /** The id of the trace that the request belongs to, from `traceparent`; null outside of one. */
+    public readonly ?string $traceId;
 
     private ?string $body = null;
 
@@ -31,6 +33,7 @@ final class Request
         $this->query = $parsed;
         $this->headers = $exchange->headers;
         $this->requestId = $exchange->requestId;
+        $this->traceId = preg_match('/^[0-9a-f]{2}-([0-9a-f]{32})-/', $exchange->headers['traceparent'] ?? '', $found) ? $found[1] : null;
         $params = [];
         foreach ($exchange->headers as $name => $value) {
             if (str_starts_with($name, 'muon-path-param-')) {

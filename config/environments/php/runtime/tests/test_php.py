@@ -23,7 +23,7 @@ function deeper() { throw new RuntimeException('no luck'); }
 function main(Request $request) {
     return match ($request->path) {
         '/learn' => [
-            'method' => $request->method, 'path' => $request->path, 'id' => $request->requestId,
+            'method' => $request->method, 'path' => $request->path, 'id' => $request->requestId, 'trace' => $request->traceId,
             'user' => $request->param('User'), 'x' => $request->header('X-Two'), 'body' => $request->body(),
             'env' => getenv('GREETING'),
         ],

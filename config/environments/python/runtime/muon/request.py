@@ -113,6 +113,12 @@ class Connection:
             self._request_id = request_id_of(self.scope) or secrets.token_hex(8)
         return self._request_id
 
+    @property
+    def trace_id(self):
+        """The id of the trace that the request belongs to, from `traceparent`; None outside of one."""
+        parts = self.headers.get("traceparent", "").split("-")
+        return parts[1] if len(parts) >= 4 and len(parts[1]) == 32 else None
+
 
 class Request(Connection):
     """One HTTP request."""

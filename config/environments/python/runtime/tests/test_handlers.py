@@ -16,6 +16,7 @@ class Requests(RuntimeTest):
             "    assert muon.request.path == request.path\n"
             "    return {\n"
             "        'method': request.method, 'path': request.path, 'id': request.request_id,\n"
+            "        'trace': [request.trace_id, request.headers['tracestate']],\n"
             "        'params': [request.params['userId'], request.params.get('file'), request.params.get('none')],\n"
             "        'query': [request.query['a'], request.query.getall('a'), request.query.get('empty')],\n"
             "        'header': [request.headers['X-Two'], request.headers.get('x-none', 'absent')],\n"
@@ -25,6 +26,8 @@ class Requests(RuntimeTest):
         body = json.dumps({"grüße": 1}, ensure_ascii=False).encode()
         headers = {
             "x-request-id": "abc",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "tracestate": "vendor=1",
             "X-TWO": "2",
             "muon-path-param-userid": "j%C3%BCrgen%2F1",
             "Muon-Path-Param-File": "a b",
@@ -36,6 +39,7 @@ class Requests(RuntimeTest):
                 "method": "POST",
                 "path": "/café/x",
                 "id": "abc",
+                "trace": ["0af7651916cd43dd8448eb211c80319c", "vendor=1"],
                 "params": ["jürgen/1", "a b", None],
                 "query": ["1", ["1", "2"], ""],
                 "header": ["2", "absent"],

@@ -23,7 +23,7 @@ def main(request)
   case request.path
   when "/learn"
     {
-      method: request.method, path: request.path, id: request.request_id, user: request.params["User"],
+      method: request.method, path: request.path, id: request.request_id, trace: request.trace_id, user: request.params["User"],
       x: request.headers["X-Two"], body: request.body, env: ENV["GREETING"]
     }
   when "/text" then "grüße"

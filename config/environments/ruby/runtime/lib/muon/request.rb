@@ -67,6 +67,9 @@ module Muon
     # The id that the proxy gave this request; one of our own when it was called without a proxy.
     def request_id = env["muon.request_id"] ||= env["HTTP_X_REQUEST_ID"] || SecureRandom.hex(8)
 
+    # The id of the trace that the request belongs to, from `traceparent`; nil outside of one.
+    def trace_id = env["HTTP_TRACEPARENT"].to_s[/\A\h{2}-(\h{32})-/, 1]
+
     # The body, to be read like a file.
     def io = env["rack.input"]
 
