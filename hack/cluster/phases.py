@@ -86,7 +86,9 @@ class Phases:
         for suite in runtimes.suites(self.only):
             report.step.note(suite.language)
             found += self._tests(suite.argv, report, suite.parse, append=suite.language)
-        return found
+        report.step.note("muon run, muon test")
+        # As in the phase unit, so that nothing is compiled a second time.
+        return found + self._cargo_test(["--workspace", "--exclude", "muon-e2e", "--test", "local"], report, {})
 
     def packaging(self, report: Report) -> Counts:
         """What hack/package writes, by the libraries of Helm, kustomize, kstatus and Argo CD's Lua."""

@@ -14,7 +14,7 @@ mod tests;
 mod tree;
 
 pub use manifest::{Manifest, Sort};
-pub use tree::Tree;
+pub use tree::{Tree, ignored, left_out};
 
 /// The file that makes a directory a project.
 pub const FILE: &str = "muon.yaml";

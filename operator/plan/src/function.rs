@@ -25,7 +25,7 @@ use crate::shrink::OldStep;
 
 pub use autoscale::{Autoscaler, kept_now};
 pub use build::build;
-pub use env::{Held, HeldKeys, MAX_BYTES, wanted_keys};
+pub use env::{Held, HeldKeys, MAX_BYTES, at_start, wanted_keys};
 pub use references::{Reference, ReferenceKind, references};
 pub use report::report;
 pub use scale::{own_replicas, scale};

@@ -35,4 +35,6 @@ pub(crate) enum Error {
     Traces { endpoint: String, message: String },
     #[error("the operator stopped: {0}")]
     Operator(String),
+    #[error(transparent)]
+    Local(#[from] crate::local::LocalError),
 }

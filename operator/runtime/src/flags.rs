@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, value_parser};
 use muon_proxy::AccessLog;
 
+use crate::local::flags::{RunFlags, TestFlags};
+
 /// Functions as a service on Kubernetes.
 #[derive(Parser, Debug)]
 #[command(name = "muon", version, propagate_version = true)]
 pub(crate) struct Flags {
     /// Which log lines a process of the installation writes, e.g. `info` or `muon_proxy=debug,info`.
-    #[arg(long, env = "MUON_LOG", default_value = "info", global = true, hide_short_help = true)]
+    #[arg(long, env = "MUON_LOG", default_value = crate::telemetry::FILTER, global = true, hide_short_help = true)]
     pub(crate) log: String,
     #[command(flatten)]
     pub(crate) connection: muon_cli::Connection,
@@ -24,6 +26,11 @@ pub(crate) struct Flags {
 pub(crate) enum Command {
     #[command(flatten)]
     Cli(muon_cli::Command),
+    /// Serve a project on this machine, without a cluster and without Docker.
+    Run(RunFlags),
+    /// Send a project's recorded requests, to the project run here or to a cluster, and compare the replies. Exit code 0: all
+    /// were as expected, 1: some were not, 2: they could not be sent.
+    Test(TestFlags),
     /// A process of the installation: the reconcilers.
     Operator(OperatorFlags),
     /// A process of the installation: the data plane.

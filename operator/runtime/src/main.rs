@@ -8,6 +8,7 @@ mod claim;
 mod cli;
 mod error;
 mod flags;
+mod local;
 #[cfg(test)]
 mod monitoring;
 mod openmetrics;
@@ -44,10 +45,19 @@ fn main() -> ExitCode {
         Command::Proxy(_) => telemetry::appender(),
         _ => None,
     };
-    telemetry::logs(&flags.log, appender.clone());
+    let local = matches!(flags.command, Command::Run(_) | Command::Test(_));
+    if local {
+        telemetry::terminal(&flags.log);
+    } else {
+        telemetry::logs(&flags.log, appender.clone());
+    }
     let ended = run(flags, appender.clone());
     let code = match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(error) if local => {
+            muon_cli::output::note(&format!("error: {error}"));
+            ExitCode::from(NOT_DONE)
+        }
         Err(error) => {
             tracing::error!(%error, "stopped");
             ExitCode::FAILURE
@@ -59,7 +69,10 @@ fn main() -> ExitCode {
     code
 }
 
-fn run(flags: Flags, log: Option<Appender>) -> Result<(), Error> {
+/// The exit code of a command at a terminal that could not do what it was asked to.
+const NOT_DONE: u8 = 2;
+
+fn run(flags: Flags, log: Option<Appender>) -> Result<ExitCode, Error> {
     let runtime = match &flags.command {
         // One thread serves: on the machines that this is made for, waking a second one costs more than it gives.
         Command::Proxy(flags) if flags.threads > 1 => {
@@ -70,11 +83,17 @@ fn run(flags: Flags, log: Option<Appender>) -> Result<(), Error> {
     .map_err(Error::Runtime)?;
     runtime.block_on(async {
         match flags.command {
-            Command::Operator(flags) => operator::run(flags).await,
-            Command::Proxy(flags) => proxy::run(flags, log).await,
-            Command::Store(flags) => store::run(flags).await,
+            Command::Operator(flags) => operator::run(flags).await?,
+            Command::Proxy(flags) => proxy::run(flags, log).await?,
+            Command::Store(flags) => store::run(flags).await?,
+            Command::Run(flags) => local::run::run(flags).await?,
+            Command::Test(flags) => {
+                let good = local::test::run(flags).await?;
+                return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             // Ended before: a command of the user's is no process of the installation, and writes no log.
-            Command::Cli(_) => Ok(()),
+            Command::Cli(_) => {}
         }
+        Ok(ExitCode::SUCCESS)
     })
 }

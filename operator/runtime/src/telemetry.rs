@@ -5,6 +5,8 @@ use std::sync::Arc;
 use muon_proxy::Appender;
 use tracing_subscriber::EnvFilter;
 
+/// The filter where nobody names one.
+pub(crate) const FILTER: &str = "info";
 /// Bytes of log that may wait for whoever reads standard output.
 const WAITING: usize = 1 << 20;
 
@@ -13,11 +15,18 @@ pub(crate) fn appender() -> Option<Appender> {
     Appender::start(std::io::stdout(), WAITING).ok()
 }
 
+/// Logs for a person at a terminal: on standard error, and only what went wrong, unless the filter says more.
+pub(crate) fn terminal(filter: &str) {
+    let filter = EnvFilter::try_new(if filter == FILTER { "error" } else { filter });
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).init();
+}
+
 /// Starts structured logging. A filter that cannot be read is said and replaced by `info`.
 pub(crate) fn logs(filter: &str, appender: Option<Appender>) {
     let (parsed, wrong) = match EnvFilter::try_new(filter) {
         Ok(parsed) => (parsed, None),
-        Err(error) => (EnvFilter::new("info"), Some(error)),
+        Err(error) => (EnvFilter::new(FILTER), Some(error)),
     };
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(false).with_env_filter(parsed);
     match appender {

@@ -39,16 +39,7 @@ impl Tree {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(ProjectError::NoProject(shown)),
             Err(error) => return Err(unreadable(&directory.join(FILE), &error)),
         };
-        let ignored = match std::fs::read_to_string(directory.join(IGNORE)) {
-            Ok(text) => text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .map(str::to_owned)
-                .collect(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(unreadable(&directory.join(IGNORE), &error)),
-        };
+        let ignored = ignored(directory)?;
         let mut tree = Self { manifests, files: BTreeMap::new() };
         tree.walk(directory, "", &ignored, 0)?;
         Ok(tree)
@@ -93,8 +84,26 @@ impl Tree {
     }
 }
 
-/// Whether a file or directory is no code: hidden, a tool's, the project's own, or listed.
-pub(super) fn left_out(name: &str, path: &str, ignored: &[String]) -> bool {
+/// What a project lists as no code.
+///
+/// # Errors
+/// The list is there and cannot be read.
+pub fn ignored(directory: &Path) -> Result<Vec<String>, ProjectError> {
+    match std::fs::read_to_string(directory.join(IGNORE)) {
+        Ok(text) => Ok(text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(unreadable(&directory.join(IGNORE), &error)),
+    }
+}
+
+/// Whether a file or directory, by its name and its path from the project's top, is no code: hidden, a tool's, the project's
+/// own, or listed.
+pub fn left_out(name: &str, path: &str, ignored: &[String]) -> bool {
     name.starts_with('.')
         || path == FILE
         || path == "README.md"

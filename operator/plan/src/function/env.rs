@@ -99,14 +99,17 @@ pub(super) fn held<'a>(
 /// Whether all variables of the function may go with the load: the runtime takes them, none needs a Secret's value,
 /// and none means anything only to a process that starts.
 pub(super) fn goes_with_load(spec: &FunctionSpec, runtime: &Runtime) -> bool {
-    let at_start = |name: &str| {
-        let patterns = AT_START.into_iter().chain(runtime.env_at_start.iter().map(String::as_str));
-        patterns.into_iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => name == pattern,
-        })
-    };
-    runtime.env_at_load && !spec.env.iter().any(|variable| is_secret(variable) || at_start(&variable.name))
+    let keeps_it = |variable: &EnvVar| is_secret(variable) || at_start(&variable.name, runtime);
+    runtime.env_at_load && !spec.env.iter().any(keeps_it)
+}
+
+/// Whether a variable of this name means something only to a process that starts.
+pub fn at_start(name: &str, runtime: &Runtime) -> bool {
+    let patterns = AT_START.into_iter().chain(runtime.env_at_start.iter().map(String::as_str));
+    patterns.into_iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name == pattern,
+    })
 }
 
 fn is_secret(variable: &EnvVar) -> bool {
