@@ -124,6 +124,8 @@ impl Session {
             namespace: routes::NAMESPACE.to_owned(),
             timeout_ms: u64::try_from(LOAD.as_millis()).unwrap_or(u64::MAX),
             env: env.clone(),
+            // It is loaded before a request asks for it.
+            trace: None,
         };
         match pod.pod.agent.load(request).await {
             Ok(_) => Ok(pod),
