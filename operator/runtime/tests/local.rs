@@ -77,7 +77,7 @@ spec: {host: shop.example.com, path: '/items/{id}', methods: [GET], function: {n
     let code = "module.exports = (req, res) => res.end([process.env.GREETING, process.env.TOKEN, process.env.NEW].join(' '))\n";
     let project = Project::new(&[
         ("shop.yaml", manifest),
-        ("shop/main.js", code),
+        ("shop/index.js", code),
         ("variables", "STAGE=here\n"),
         ("mocks/login/token", "swordfish"),
     ]);
@@ -101,7 +101,7 @@ spec: {host: shop.example.com, path: '/items/{id}', methods: [GET], function: {n
 fn local_recorded_requests_are_sent_and_compared() {
     let code = "module.exports = (req, res) => { res.setHeader('content-type', 'application/json'); res.end(JSON.stringify({path: req.url, more: 1})) }\n";
     let good = "### one\n# @expect status 200\n# @expect header content-type contains json\n# @expect body json {\"path\": \"/a?b=c\"}\nGET http://{{host}}/a?b=c\n";
-    let project = Project::new(&[("main.js", code), ("tests/good.http", good)]);
+    let project = Project::new(&[("index.js", code), ("tests/good.http", good)]);
     let (code, said) = muon_test(&project, &["--junit", "results.xml"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("1 requests: 1 as expected, 0 not"), "{said}");

@@ -80,14 +80,14 @@ pub(crate) enum ProjectError {
     Nothing,
 }
 
-const FILES: &str = "main.py, main.js, main.mjs, main.rb, main.php, main.sh, or main, a program";
+const FILES: &str = "main.py, index.js, index.mjs, main.rb, main.php, main.sh, or main, a program";
 
 /// The file that a function is, where no manifest says so.
 const MAIN: [(&str, Language); 8] = [
     ("main.py", Language::Python),
-    ("main.js", Language::Node),
-    ("main.mjs", Language::Node),
-    ("main.cjs", Language::Node),
+    ("index.js", Language::Node),
+    ("index.mjs", Language::Node),
+    ("index.cjs", Language::Node),
     ("main.rb", Language::Ruby),
     ("main.php", Language::Php),
     ("main.sh", Language::Binary),

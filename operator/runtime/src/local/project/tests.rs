@@ -53,7 +53,7 @@ spec: {environment: python, package: code}
 
 #[test]
 fn code_without_a_manifest_is_a_function() {
-    let project = read(&[], &["main.js", "package.json"]).unwrap();
+    let project = read(&[], &["index.js", "package.json"]).unwrap();
     assert_eq!((project.functions[0].name.as_str(), project.functions[0].language), ("my-shop", Language::Node));
     assert_eq!(read(&[], &["README.md"]).unwrap_err(), ProjectError::Nothing);
 }
